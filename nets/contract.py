@@ -1,0 +1,84 @@
+"""The contract between data, network and evaluation: what a target and a prediction are.
+
+Every ``Dataset`` of this project yields ``(image, Target)``; every predictor yields ``Prediction``.
+torchvision's Mask R-CNN accepts many wrong targets silently (masks of another size, value 255,
+label 0, NaN boxes) and trains a wrong model on them, so ``check_target`` looks at each one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+
+class Target(TypedDict):
+    """The objects of one image; N may be 0, with shapes (0, 4), (0,) and (0, H, W)."""
+
+    boxes: Tensor  # float32 (N, 4) xyxy in pixels, x1 < x2, y1 < y2, inside the image
+    labels: Tensor  # int64 (N,) 1..K; 0 is background and never appears
+    masks: Tensor  # uint8 0/1 (N, H, W)
+    image_id: int
+    area: Tensor  # float32 (N,), mask pixels
+    iscrowd: Tensor  # int64 (N,) 0/1
+
+
+class Prediction(TypedDict):
+    """The objects found in one image, at the size of the original image; M may be 0."""
+
+    boxes: Tensor  # float32 (M, 4) xyxy in pixels
+    labels: Tensor  # int64 (M,) 1..K
+    scores: Tensor  # float32 (M,) 0..1, sorted down
+    masks: list[dict[str, Any]]  # M COCO run-length codes {"size": [H, W], "counts": str}
+
+
+class TargetError(ValueError):
+    """A target breaks the contract; the message says where it came from and how."""
+
+
+def check_target(target: Target, height: int, width: int, num_classes: int, source: str) -> None:
+    """Hold one target against the contract.
+
+    Args:
+        target: what the dataset yields beside its image.
+        height, width: the image's size in pixels.
+        num_classes: K + 1, background included.
+        source: names the image in the message, usually its path.
+
+    Raises:
+        TargetError: naming ``source``, the field, and what is wrong with it.
+    """
+
+    def fail(field: str, problem: str) -> None:
+        raise TargetError(f"{source}: target {field!r} {problem}")
+
+    boxes, labels, masks = target["boxes"], target["labels"], target["masks"]
+    count = len(labels)
+    expected: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
+        "boxes": (torch.float32, (count, 4)),
+        "labels": (torch.int64, (count,)),
+        "masks": (torch.uint8, (count, height, width)),
+        "area": (torch.float32, (count,)),
+        "iscrowd": (torch.int64, (count,)),
+    }
+    for field, (dtype, shape) in expected.items():
+        value: Tensor = target[field]  # type: ignore[literal-required]
+        if value.dtype != dtype or tuple(value.shape) != shape:
+            found = f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+            fail(field, f"is {found}, must be {str(dtype).removeprefix('torch.')} {shape}")
+    if count == 0:
+        return
+    if not torch.isfinite(boxes).all():
+        fail("boxes", "holds a number that is not finite")
+    if not (boxes[:, 2:] > boxes[:, :2]).all():
+        fail("boxes", "holds a box without width or height")
+    limit = torch.tensor([width, height, width, height], dtype=torch.float32)
+    if (boxes < 0).any() or (boxes > limit).any():
+        fail("boxes", f"reaches outside the {width}x{height} image")
+    if int(labels.min()) < 1 or int(labels.max()) >= num_classes:
+        fail("labels", f"must lie in 1..{num_classes - 1}, found {sorted(set(labels.tolist()))}")
+    if int(masks.max()) > 1:
+        fail("masks", f"must be 0 or 1, found {int(masks.max())}")
+    if not masks.flatten(1).any(dim=1).all():
+        fail("masks", "holds a mask without a pixel")

@@ -1,0 +1,200 @@
+"""Building torchvision's Mask R-CNN for one's own classes.
+
+    model = build_model("maskrcnn_resnet50_fpn", num_classes=2)   # background and one class
+
+Everything is torchvision's: the architectures, the losses, the inference. This file only picks the
+parts, swaps the two predictors, and decides which batch norms and backbone stages train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision.models import resnet18
+from torchvision.models.detection import (
+    MaskRCNN,
+    maskrcnn_resnet50_fpn,
+    maskrcnn_resnet50_fpn_v2,
+)
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import (
+    BackboneWithFPN,
+    mobilenet_backbone,
+    resnet_fpn_backbone,
+)
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+
+from nets.roi_align import MatmulRoIAlign
+
+Builder = Callable[..., MaskRCNN]
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+SMALL_CHANNELS = 128
+RESNET_STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
+
+
+def _resnet50(**options: Any) -> MaskRCNN:
+    return maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, **options)
+
+
+def _resnet50_v2(**options: Any) -> MaskRCNN:
+    return maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **options)
+
+
+def _resnet(name: str) -> Builder:
+    def build(**options: Any) -> MaskRCNN:
+        backbone = resnet_fpn_backbone(
+            backbone_name=name, weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5
+        )
+        return MaskRCNN(backbone, **options)
+
+    return build
+
+
+def _mobilenet_v3(**options: Any) -> MaskRCNN:
+    """Like torchvision's Faster R-CNN on MobileNetV3: two feature levels and a pooled one."""
+    backbone = mobilenet_backbone(
+        backbone_name="mobilenet_v3_large",
+        weights=None,
+        fpn=True,
+        norm_layer=nn.BatchNorm2d,
+        trainable_layers=6,
+    )
+    options.setdefault("rpn_anchor_generator", _anchors([(32, 64, 128, 256, 512)] * 3))
+    pools = {
+        f"{part}_roi_pool": MultiScaleRoIAlign(["0", "1"], size, sampling_ratio=2)
+        for part, size in (("box", 7), ("mask", 14))
+    }
+    return MaskRCNN(backbone, **pools, **options)
+
+
+def _resnet18_small(num_classes: int, **options: Any) -> MaskRCNN:
+    """ResNet-18 with half the FPN channels and light heads: for small pictures and CPUs."""
+    body = resnet18(weights=None)
+    channels = [body.inplanes // 8 * 2**i for i in range(4)]
+    layers = {f"layer{i + 1}": str(i) for i in range(4)}
+    backbone = BackboneWithFPN(body, layers, channels, SMALL_CHANNELS)
+    return MaskRCNN(
+        backbone,
+        box_head=TwoMLPHead(SMALL_CHANNELS * 7 * 7, 512),
+        box_predictor=FastRCNNPredictor(512, num_classes),
+        mask_head=MaskRCNNHeads(SMALL_CHANNELS, [SMALL_CHANNELS] * 4, dilation=1),
+        mask_predictor=MaskRCNNPredictor(SMALL_CHANNELS, SMALL_CHANNELS, num_classes),
+        **options,
+    )
+
+
+ARCHITECTURES: dict[str, Builder] = {
+    "maskrcnn_resnet50_fpn": _resnet50,
+    "maskrcnn_resnet50_fpn_v2": _resnet50_v2,
+    "maskrcnn_resnet18_fpn": _resnet("resnet18"),
+    "maskrcnn_resnet18_fpn_small": _resnet18_small,
+    "maskrcnn_resnet34_fpn": _resnet("resnet34"),
+    "maskrcnn_resnet101_fpn": _resnet("resnet101"),
+    "maskrcnn_mobilenet_v3_large_fpn": _mobilenet_v3,
+}
+
+
+def build_model(
+    arch: str,
+    num_classes: int,
+    *,
+    trainable_layers: int | None = None,
+    frozen_norm: bool = False,
+    norm_eps: float = 1e-5,
+    anchor_sizes: Sequence[int] | None = None,
+    **options: Any,
+) -> MaskRCNN:
+    """Build an untrained Mask R-CNN.
+
+    Args:
+        arch: a name in ``ARCHITECTURES``.
+        num_classes: K + 1, background included.
+        trainable_layers: how many backbone stages train, counted from the deepest, 0..5 (6 for
+            MobileNet); None for all.
+        frozen_norm: make every batch norm a fixed affine map, as fine-tuning from pretrained
+            weights with a few images a batch needs; else batch norms train.
+        norm_eps: what the frozen norms add to the variance (0 for torchvision's COCO_V1 weights).
+        anchor_sizes: one anchor side in pixels per feature level; None for the architecture's own.
+        **options: ``torchvision.models.detection.MaskRCNN``'s, such as ``min_size``.
+
+    Raises:
+        ValueError: no such architecture, or fewer than two classes.
+    """
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"no architecture {arch!r}; there are {', '.join(ARCHITECTURES)}")
+    if num_classes < 2:
+        raise ValueError(f"num_classes is {num_classes}; it counts background, so at least 2")
+    if anchor_sizes is not None:
+        options["rpn_anchor_generator"] = _anchors([(size,) for size in anchor_sizes])
+    model = ARCHITECTURES[arch](num_classes=num_classes, **options)
+    swap_predictors(model, num_classes)
+    for part in ("box_roi_pool", "mask_roi_pool"):
+        pool = getattr(model.roi_heads, part)
+        fast = MatmulRoIAlign(pool.featmap_names, pool.output_size, pool.sampling_ratio)
+        setattr(model.roi_heads, part, fast)
+    for head in (model.rpn.head, model.roi_heads.box_predictor):
+        head.register_forward_hook(_to_float32)
+    if frozen_norm:
+        freeze_batch_norms(model, norm_eps)
+    if trainable_layers is not None:
+        freeze_backbone(model, trainable_layers)
+    return model
+
+
+def swap_predictors(model: MaskRCNN, num_classes: int) -> None:
+    """Give the model fresh box and mask predictors for ``num_classes`` (background included)."""
+    box_features = model.roi_heads.box_predictor.cls_score.in_features
+    model.roi_heads.box_predictor = FastRCNNPredictor(box_features, num_classes)
+    old = model.roi_heads.mask_predictor
+    model.roi_heads.mask_predictor = MaskRCNNPredictor(
+        old.conv5_mask.in_channels, old.conv5_mask.out_channels, num_classes
+    )
+
+
+def freeze_batch_norms(model: nn.Module, eps: float) -> None:
+    """Replace every ``BatchNorm2d`` by a ``FrozenBatchNorm2d`` with the same numbers."""
+    for name, child in model.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(child.num_features, eps=eps)
+            frozen.load_state_dict(child.state_dict())
+            setattr(model, name, frozen)
+        else:
+            freeze_batch_norms(child, eps)
+
+
+def freeze_backbone(model: MaskRCNN, trainable_layers: int) -> None:
+    """Stop training of all but the ``trainable_layers`` deepest stages of the backbone's body."""
+    body = model.backbone.body
+    if "conv1" in body:  # a ResNet; bn1 belongs to the stem
+        stages = [[body[name]] for name in RESNET_STAGES]
+        stages[0].append(body["bn1"])
+    else:  # a MobileNet: a stage starts at each strided block, the last block is one of its own
+        blocks = list(body.values())
+        starts = [i for i, block in enumerate(blocks) if getattr(block, "_is_cn", False)]
+        bounds = [0, *starts, len(blocks) - 1, len(blocks)]
+        stages = [blocks[a:b] for a, b in pairwise(bounds)]
+    if not 0 <= trainable_layers <= len(stages):
+        raise ValueError(f"trainable_layers is {trainable_layers}, must be 0..{len(stages)}")
+    for stage in stages[: len(stages) - trainable_layers]:
+        for module in stage:
+            module.requires_grad_(False)
+
+
+def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    """Forward hook that hands box codes and scores on in float32.
+
+    torchvision decodes and encodes boxes in the dtype of the head's output. Under bfloat16
+    autocast that has 8 significant bits, so a box edge at 800 pixels would snap to multiples of 4.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs.float()
+    return type(outputs)(_to_float32(module, inputs, output) for output in outputs)
+
+
+def _anchors(sizes: Sequence[tuple[int, ...]]) -> AnchorGenerator:
+    return AnchorGenerator(tuple(sizes), (ASPECT_RATIOS,) * len(sizes))

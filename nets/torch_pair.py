@@ -1,0 +1,41 @@
+"""Importing torch and torchvision together, with one clear sentence if the two do not fit.
+
+Both ship compiled code. A torchvision built for another torch fails deep inside its import with
+``operator torchvision::nms does not exist``; pip can leave such a pair behind.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+
+from packaging.requirements import Requirement
+
+FIX = "reinstall both: pip install --force-reinstall -r requirements.txt"
+
+
+def misfit(torch_version: str, torchvision_requires: list[str]) -> str | None:
+    """The torch that torchvision's own metadata asks for, if ``torch_version`` is another."""
+    for line in torchvision_requires:
+        requirement = Requirement(line)
+        fits = requirement.specifier.contains(torch_version, prereleases=True)
+        if requirement.name == "torch" and not fits:
+            return str(requirement.specifier)
+    return None
+
+
+def check_torch_pair() -> None:
+    """Import both; ``ImportError`` with the fix if one is missing or they do not fit."""
+    installed = {}
+    for package in ("torch", "torchvision"):
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError as error:
+            raise ImportError(f"{package} is missing: pip install -r requirements.txt") from error
+    pair = f"torch {installed['torch']} and torchvision {installed['torchvision']} do not fit"
+    wanted = misfit(installed["torch"], metadata.requires("torchvision") or [])
+    if wanted:
+        raise ImportError(f"{pair} (torchvision wants torch{wanted}); {FIX}")
+    try:
+        import_module("torchvision")
+    except (ImportError, RuntimeError, OSError) as error:
+        raise ImportError(f"{pair} ({error}); {FIX}") from error

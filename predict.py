@@ -1,0 +1,61 @@
+"""Find objects in pictures: overlays, COCO predictions and counts.
+
+python predict.py --weights MaskRCNN_9.pth                       # the held-out images
+python predict.py --weights MaskRCNN_9.pth --source photos/ "more/*.png" one.jpg
+python predict.py --weights best.pth --source photos/ --score-threshold 0.7
+"""
+
+from __future__ import annotations
+
+import sys
+
+from PIL import Image
+from tqdm import tqdm
+
+import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
+from nets.weights_file import load_weights
+from utils.config import PredictConfig, parse
+from utils.device import choose_device, choose_precision
+from utils.exit_codes import run
+from utils.folders import new_folder
+from utils.prediction.outputs import PredictionWriter
+from utils.prediction.predictor import Predictor, above
+from utils.prediction.sources import find_images, held_out_images
+from utils.training.checkpoint import find_weights
+
+
+def main(config: PredictConfig) -> None:
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    Image.MAX_IMAGE_PIXELS = config.max_pixels
+
+    path = find_weights(config.weights, config.output_root)
+    weights = load_weights(path, config.classes)
+    predictor = Predictor(weights, device, precision)
+    threshold = config.score_threshold
+    if threshold is None:
+        threshold = predictor.score_threshold
+    if config.source:
+        images = find_images(config.source)
+    else:
+        images = held_out_images(weights.data, weights.classes, config.data, config.format)
+    print(f"weights {path} ({weights.arch}), score threshold {threshold}, {precision.name} on "
+          f"{device.type}, {len(images)} images")  # fmt: skip
+
+    folder = new_folder(config.output or config.output_root / "runs" / "predict" / path.parent.name)
+    writer = PredictionWriter(folder, weights.classes)
+    for image in tqdm(images, "predicting", unit="image", leave=False, disable=None):
+        pixels = image.read()
+        found = writer.add(image.name, pixels, above(predictor(pixels), threshold))
+        tqdm.write(f"{image.name}: {counted(found)}")
+    print(f"total in {len(images)} images: {counted(writer.finish())}")
+    print(f"overlays, predictions.json and counts.csv: {folder}")
+
+
+def counted(counts: dict[str, int]) -> str:
+    """``3 person, 1 dog`` or ``nothing``."""
+    return ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse(PredictConfig, None, __doc__)))

@@ -1,0 +1,247 @@
+"""Every setting of the three commands, with its default and help: the only home of both.
+
+The command-line parsers are built from these dataclasses. A field's name is its flag
+(``batch_size`` is ``--batch-size``), so adding a setting is adding one field.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nets.mask_rcnn import ARCHITECTURES
+
+FORMATS = ("auto", "id-masks")
+SHAPES = "shapes"
+PENNFUDAN = Path("PennFudanPed")
+
+
+class ConfigError(ValueError):
+    """Settings that cannot work; the message lists all that is wrong with them."""
+
+
+def option(default: Any, help: str, *, short: str = "", choices: Sequence[str] = ()) -> Any:
+    """A dataclass field that is a command-line option."""
+    return dataclasses.field(
+        default=default, metadata={"help": help, "short": short, "choices": choices}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonConfig:
+    """What means the same in train.py, test.py and predict.py."""
+
+    format: str = option("auto", "annotation format of --data", choices=FORMATS)
+    classes: tuple[str, ...] = option((), "class names, in label order, instead of the data's")
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = option(
+        "auto",
+        "number format of convolutions; auto is bf16 where the device is fast at it, else fp32",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    workers: int = option(-1, "processes that load images; -1 chooses by device", short="-j")
+    max_pixels: int = option(178_956_970, "refuse images with more pixels than this")
+    output_root: Path = option(Path(), "folder that holds runs/, weights/ and logs/")
+    debug: bool = option(False, "show tracebacks, and check every target")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(CommonConfig):
+    """Settings of train.py; the defaults are torchvision's fine-tuning tutorial's."""
+
+    data: str = option(
+        "auto", "data set folder, or 'shapes'; auto is ./PennFudanPed if it is there, else shapes"
+    )
+    val_data: Path | None = option(None, "a separate labelled folder to validate on")
+    split_file: Path | None = option(None, "reuse the split.json of an earlier run")
+    name: str = option("", "name of the run; the data set's name by default")
+    arch: str = option("maskrcnn_resnet50_fpn", "network", choices=tuple(ARCHITECTURES))
+    weights: str = option(
+        "auto",
+        "start from coco, imagenet, none, or a .pth file; auto is coco, for shapes none",
+    )
+    epochs: int = option(10, "passes over the training images")
+    batch_size: int = option(2, "images per step", short="-b")
+    optimizer: str = option("sgd", "update rule", choices=("sgd", "adamw"))
+    lr: float = option(0.005, "learning rate")
+    momentum: float = option(0.9, "of SGD")
+    weight_decay: float = option(5e-4, "of the weights; norms and biases decay only under SGD")
+    schedule: str = option(
+        "step", "learning rate over time: tenfold down every --lr-step epochs, a cosine down to "
+        "zero, or constant", choices=("step", "cosine", "constant"),
+    )  # fmt: skip
+    lr_step: int = option(3, "epochs between the steps of --schedule step")
+    lr_gamma: float = option(0.1, "factor of each step")
+    warmup: int = option(1000, "steps of linear warm-up, at most one epoch")
+    clip_norm: float = option(0.0, "largest gradient norm; 0 leaves gradients alone")
+    min_size: int = option(800, "shorter side of the network's input in pixels")
+    max_size: int = option(1333, "longer side of the network's input at most")
+    rois: int = option(512, "regions per image that the heads are trained on")
+    proposals: int = option(2000, "region proposals kept per image")
+    epoch_scenes: int = option(1000, "drawn scenes per epoch, for --data shapes")
+    keep: int = option(1, "how many of the newest MaskRCNN_<epoch>.pth stay")
+    seed: int = option(0, "of the split, the order, the augmentation and the initial weights")
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"--{name.replace('_', '-')} is {getattr(self, name)}, must be at least {least}"
+            for name, least in _AT_LEAST.items()
+            if getattr(self, name) < least
+        ]
+        if self.max_size < self.min_size:
+            problems.append(f"--max-size {self.max_size} is below --min-size {self.min_size}")
+        if self.lr <= 0:
+            problems.append(f"--lr is {self.lr}, must be above 0")
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+
+_AT_LEAST = {
+    "epochs": 1, "batch_size": 1, "min_size": 32, "max_size": 32, "rois": 1, "proposals": 1,
+    "epoch_scenes": 1, "keep": 0, "workers": -1, "lr_step": 1, "warmup": 0, "seed": 0,
+    "clip_norm": 0, "weight_decay": 0,
+}  # fmt: skip
+
+# Measured in docs/results.md: a small network from scratch, on fresh scenes.
+SHAPES_RECIPE: dict[str, Any] = {
+    "arch": "maskrcnn_resnet18_fpn_small",
+    "weights": "none",
+    "batch_size": 8,
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "warmup": 100,
+    "clip_norm": 10.0,
+    "min_size": 128,
+    "max_size": 128,
+    "rois": 32,
+    "proposals": 200,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestConfig(CommonConfig):
+    """Settings of test.py."""
+
+    weights: str = option("best.pth", "weights file: a path, or a name in weights/")
+    data: str = option("", "labelled folder, or 'shapes'; the weights' own data set by default")
+    split: str = option(
+        "auto", "which images: auto is val for the weights' own data, all for another set",
+        choices=("auto", "val", "train", "all"),
+    )  # fmt: skip
+    output: Path | None = option(None, "folder for metrics.json; runs/test/<name> by default")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(CommonConfig):
+    """Settings of predict.py."""
+
+    weights: str = option("best.pth", "weights file: a path, or a name in weights/")
+    source: tuple[str, ...] = option(
+        (), "images, folders or globs; the held-out images of the weights' data by default"
+    )
+    data: str = option("", "where the weights' data set lies now, if it has moved")
+    score_threshold: float | None = option(None, "least score shown; the weights' own by default")
+    output: Path | None = option(None, "folder for pictures and predictions.json")
+
+    def __post_init__(self) -> None:
+        threshold = self.score_threshold
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"--score-threshold is {threshold}, must lie in 0..1")
+
+
+ConfigT = TypeVar("ConfigT", bound=CommonConfig)
+
+
+def parse(config_class: type[ConfigT], argv: Sequence[str] | None, doc: str | None) -> ConfigT:
+    """Read the command line into a config; exits with status 2 on a wrong flag.
+
+    For training, ``data`` is resolved, and the shapes set brings its own recipe for every setting
+    that was not given.
+    """
+    parser = build_parser(config_class, doc)
+    given = vars(parser.parse_args(argv))
+    defaults: dict[str, Any] = {}
+    if config_class is TrainConfig:
+        given["data"] = resolve_data(given.get("data", "auto"))
+        if given["data"] == SHAPES:
+            defaults = SHAPES_RECIPE
+            if given.get("weights") == "auto":
+                del given["weights"]
+        elif given.get("weights", "auto") == "auto":
+            given["weights"] = "coco"
+    try:
+        return config_class(**{**defaults, **given})
+    except ConfigError as error:
+        parser.error(str(error))
+
+
+def resolve_data(data: str) -> str:
+    """``auto`` is ``./PennFudanPed`` if it is there, else the built-in shapes."""
+    if data == "auto":
+        return str(PENNFUDAN) if PENNFUDAN.is_dir() else SHAPES
+    return data
+
+
+def build_parser(config_class: type[CommonConfig], doc: str | None) -> argparse.ArgumentParser:
+    """A parser with one option per field; it holds no defaults, so what was given is known."""
+    parser = argparse.ArgumentParser(
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        flags = [f"--{field.name.replace('_', '-')}"]
+        if field.metadata["short"]:
+            flags.insert(0, field.metadata["short"])
+        parser.add_argument(*flags, **_argument(field, hints[field.name]))
+    return parser
+
+
+def _argument(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
+    """The keywords of ``add_argument`` for one field."""
+    help_text = field.metadata["help"].replace("%", "%%")
+    if hint is bool:
+        return {"action": "store_true", "help": help_text}
+    if field.default not in (None, "", ()):
+        help_text += f" (default: {field.default})"
+    if typing.get_origin(hint) is tuple:
+        return {"action": _Tuple, "nargs": "+", "help": help_text}
+    if isinstance(hint, types.UnionType):
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    argument: dict[str, Any] = {"type": hint, "help": help_text}
+    if field.metadata["choices"]:
+        argument["choices"] = field.metadata["choices"]
+    else:
+        argument["metavar"] = {int: "N", float: "X", Path: "PATH"}.get(hint, "NAME")
+    return argument
+
+
+class _Tuple(argparse.Action):
+    """Collects the values of a flag in a tuple, as the frozen configs hold them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, tuple(values or ()))
+
+
+def to_dict(config: CommonConfig) -> dict[str, Any]:
+    """Plain values, as ``args.json`` holds them."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(config).items()
+    }

@@ -1,0 +1,93 @@
+"""Reader for instance-id masks: one PNG per image, 0 is background, every other number an object.
+
+This is the layout of the Penn-Fudan pedestrian set (``PNGImages/NAME.png`` with
+``PedMasks/NAME_mask.png``); ``images/`` with ``masks/`` works the same.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from utils.data.images import list_images, load_ids, upright_size
+from utils.data.records import DataError, ImageRecord, Instance, RecordSet
+
+# Folder pairs that are recognised, and the name their one class gets unless the user gives one.
+LAYOUTS = (("PNGImages", "PedMasks", "person"), ("images", "masks", "object"))
+MASK_SUFFIX = "_mask"
+
+
+def find_layout(root: Path) -> tuple[Path, Path, str] | None:
+    """The image folder, mask folder and class name under ``root``; None if there is no pair."""
+    for images, masks, class_name in LAYOUTS:
+        if (root / images).is_dir() and (root / masks).is_dir():
+            return root / images, root / masks, class_name
+    return None
+
+
+def read_id_masks(root: Path | str) -> RecordSet:
+    """Read a folder of images and id masks; the two are paired by file stem.
+
+    Ids may have gaps and may be 8-bit, 16-bit or palette indices. An image whose mask is all 0 is
+    an image without objects. Image ids count from 1 in file-name order.
+
+    Raises:
+        DataError: no such folders, an image or mask without its partner, a mask of another size
+            than its image, or an unreadable file.
+    """
+    root = Path(root)
+    layout = find_layout(root)
+    if layout is None:
+        wanted = " or ".join(f"{images}/ + {masks}/" for images, masks, _ in LAYOUTS)
+        raise DataError(f"{root}: no id-mask data set here, it needs the folders {wanted}")
+    image_folder, mask_folder, class_name = layout
+    pairs = _pair(image_folder, mask_folder)
+    with ThreadPoolExecutor() as pool:
+        records = pool.map(_read_pair, pairs)
+        images = tuple(replace(r, image_id=n) for n, r in enumerate(records, start=1))
+    return RecordSet(root, "id-masks", (class_name,), images)
+
+
+def _pair(image_folder: Path, mask_folder: Path) -> list[tuple[Path, Path]]:
+    """Every image with its mask, matched by stem."""
+    images = _by_stem(list_images(image_folder))
+    masks = _by_stem(list_images(mask_folder), MASK_SUFFIX)
+    if not images:
+        raise DataError(f"{image_folder}: no images here")
+    lonely = [f"{images[stem]} has no mask in {mask_folder}" for stem in images.keys() - masks]
+    lonely += [f"{masks[stem]} has no image in {image_folder}" for stem in masks.keys() - images]
+    if lonely:
+        more = f" (and {len(lonely) - 10} more)" if len(lonely) > 10 else ""
+        raise DataError(
+            "images and masks must come in pairs of the same name: "
+            + "; ".join(sorted(lonely)[:10])
+            + more
+            + ". Add the missing file; for an image without objects, an all-zero mask"
+        )
+    return [(images[stem], masks[stem]) for stem in sorted(images)]
+
+
+def _by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        stem = path.stem.removesuffix(suffix)
+        if stem in found:
+            raise DataError(f"{path} and {found[stem]} have the same name; rename one")
+        found[stem] = path
+    return found
+
+
+def _read_pair(pair: tuple[Path, Path]) -> ImageRecord:
+    image_path, mask_path = pair
+    width, height = upright_size(image_path)
+    ids = load_ids(mask_path)
+    if ids.shape != (height, width):
+        raise DataError(
+            f"{mask_path}: the mask is {ids.shape[1]}x{ids.shape[0]} pixels, its image "
+            f"{image_path.name} is {width}x{height} (upright); they must be equal"
+        )
+    instances = tuple(Instance.from_mask(1, ids == i) for i in np.unique(ids) if i != 0)
+    return ImageRecord(0, image_path, width, height, instances)

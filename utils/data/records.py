@@ -1,0 +1,164 @@
+"""What every annotation reader returns: plain records of images and their objects.
+
+A record holds no pixels and no tensors. Outlines are COCO run-length codes or COCO polygons, and
+all rasterising goes through pycocotools, so training targets, ground truth and conversions agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+Rle = dict[str, Any]  # {"size": [height, width], "counts": str}, COCO's compressed run lengths
+Polygons = list[list[float]]  # [[x1, y1, x2, y2, ...], ...], one list per part, in pixels
+
+
+class DataError(ValueError):
+    """The data set is wrong; the message names the file, the field and what to do."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object: ``label`` 1..K, ``bbox`` (x, y, width, height) and ``area`` in pixels."""
+
+    label: int
+    segmentation: Rle | Polygons
+    bbox: tuple[float, float, float, float]
+    area: float
+    iscrowd: int = 0
+
+    @classmethod
+    def from_mask(cls, label: int, mask: np.ndarray, iscrowd: int = 0) -> Instance:
+        """Measure an object from its pixels; ``mask`` is (H, W), anything nonzero is object."""
+        return cls.from_rle(label, encode_mask(mask), iscrowd)
+
+    @classmethod
+    def from_rle(cls, label: int, rle: Rle, iscrowd: int = 0) -> Instance:
+        """Measure an object from its run lengths."""
+        x, y, width, height = coco_mask.toBbox(rle).tolist()
+        return cls(label, rle, (x, y, width, height), float(coco_mask.area(rle)), iscrowd)
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image of a data set. ``width`` and ``height`` are those of the upright picture."""
+
+    image_id: int
+    path: Path
+    width: int
+    height: int
+    instances: tuple[Instance, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecordSet:
+    """A labelled data set as a reader found it.
+
+    ``classes`` are the names in label order: label 1 is ``classes[0]``; 0 is background.
+    ``format`` names the reader. Image paths lie under ``root``.
+    """
+
+    root: Path
+    format: str
+    classes: tuple[str, ...]
+    images: tuple[ImageRecord, ...]
+
+    def name_of(self, record: ImageRecord) -> str:
+        """The image's path relative to the data root, with forward slashes on every system."""
+        return record.path.relative_to(self.root).as_posix()
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all images, sorted."""
+        return tuple(sorted(self.name_of(record) for record in self.images))
+
+    def subset(self, names: Sequence[str]) -> RecordSet:
+        """The named images, in the order given.
+
+        Raises:
+            DataError: a name is not in the data set.
+        """
+        by_name = {self.name_of(record): record for record in self.images}
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            raise DataError(
+                f"{self.root}: the split names {len(missing)} image(s) that are not there, "
+                f"first {missing[0]!r}; make a new split or restore the images"
+            )
+        images = tuple(by_name[name] for name in names)
+        return replace(self, images=images)
+
+    def with_classes(self, classes: Sequence[str]) -> RecordSet:
+        """The same objects with labels counted in ``classes``, matched by name.
+
+        A data set of one class takes on the name of a model of one class, whatever its own.
+
+        Raises:
+            DataError: a class of the data is not in ``classes``.
+        """
+        classes = tuple(classes)
+        if len(classes) == len(self.classes) == 1 or classes == self.classes:
+            return replace(self, classes=classes)
+        unknown = [name for name in self.classes if name not in classes]
+        if unknown:
+            raise DataError(
+                f"{self.root}: class {unknown[0]!r} is not one of {', '.join(classes)}; name the "
+                "classes with --classes in the data's label order"
+            )
+        label = {i + 1: classes.index(name) + 1 for i, name in enumerate(self.classes)}
+        images = tuple(
+            replace(r, instances=tuple(replace(i, label=label[i.label]) for i in r.instances))
+            for r in self.images
+        )
+        return replace(self, classes=classes, images=images)
+
+    def renamed(self, classes: Sequence[str]) -> RecordSet:
+        """The same labels under other names; no names keep the old ones.
+
+        Raises:
+            DataError: not as many names as classes.
+        """
+        if classes and len(classes) != len(self.classes):
+            raise DataError(
+                f"{self.root}: has {len(self.classes)} class(es) ({', '.join(self.classes)}), "
+                f"--classes names {len(classes)}"
+            )
+        return replace(self, classes=tuple(classes) or self.classes)
+
+    def fingerprint(self) -> str:
+        """A short hash of names, sizes and outlines: equal if and only if the labels are equal."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for record in sorted(self.images, key=self.name_of):
+            digest.update(f"{self.name_of(record)} {record.width} {record.height}".encode())
+            for instance in record.instances:
+                digest.update(repr((instance.label, instance.segmentation)).encode())
+        return digest.hexdigest()[:16]
+
+
+def encode_mask(mask: np.ndarray) -> Rle:
+    """Compress a (H, W) mask, anything nonzero is object, to COCO run lengths with str counts."""
+    rle = coco_mask.encode(np.asfortranarray(mask != 0, dtype=np.uint8))
+    return {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
+
+
+def to_rle(segmentation: Rle | Polygons, height: int, width: int) -> Rle:
+    """Any COCO outline as run lengths; the parts of a polygon are merged."""
+    if isinstance(segmentation, dict):
+        return segmentation
+    parts = coco_mask.frPyObjects(segmentation, height, width)
+    rle = coco_mask.merge(parts)
+    return {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
+
+
+def instance_masks(record: ImageRecord) -> np.ndarray:
+    """The objects of one image as dense masks, uint8 0/1, (N, H, W)."""
+    if not record.instances:
+        return np.zeros((0, record.height, record.width), np.uint8)
+    rles = [to_rle(i.segmentation, record.height, record.width) for i in record.instances]
+    return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))

@@ -1,0 +1,78 @@
+"""Where to compute and in which number format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from utils.config import ConfigError
+
+AMPERE = (8, 0)  # first CUDA compute capability with bfloat16 matrix units
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A number format for convolutions and matrix products; parameters stay float32."""
+
+    name: str  # fp32, bf16 or fp16
+    device_type: str
+
+    def autocast(self) -> torch.autocast:
+        """The context for forward passes; no effect for fp32."""
+        dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
+        return torch.autocast(self.device_type, dtype, enabled=self.name != "fp32")
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """The gradient scaler; it only acts for fp16."""
+        return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is CUDA if there is a GPU, then Apple's MPS, then the CPU.
+
+    Raises:
+        ConfigError: the device that was asked for is not there.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise ConfigError(f"--device {name}: this machine has none that torch {torch.__version__} "
+                          "can use; --device cpu works everywhere")  # fmt: skip
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """``auto`` is bf16 where the device computes it faster than fp32, else fp32.
+
+    Raises:
+        ConfigError: fp16 was asked for on a device other than CUDA.
+    """
+    if name == "fp16" and device.type != "cuda":
+        raise ConfigError("--precision fp16 needs a CUDA device; bf16 and fp32 work on the CPU")
+    if name == "auto":
+        name = "bf16" if _fast_bf16(device) else "fp32"
+    return Precision(name, device.type)
+
+
+def _fast_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= AMPERE
+    if device.type == "cpu":
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, check, bool)() for check in checks)
+    return False
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for logs and ``environment.json``."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    return device.type

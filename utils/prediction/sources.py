@@ -1,0 +1,88 @@
+"""What ``--source`` can name: images, folders and globs."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from my_dataset import open_evaluation_data
+from utils.data.images import IMAGE_SUFFIXES, list_images, load_image
+from utils.data.loader import SampleKey
+from utils.data.records import DataError
+
+
+class SourceImage(NamedTuple):
+    """One picture to look at: ``name`` (relative, forward slashes) is what its outputs are called;
+    ``read`` gives its pixels, uint8 RGB (H, W, 3)."""
+
+    name: str
+    read: Callable[[], np.ndarray]
+
+
+def find_images(sources: Sequence[str]) -> list[SourceImage]:
+    """All pictures that the sources name, each once, in the order given.
+
+    A folder is searched with its sub-folders, which are mirrored in the names.
+
+    Raises:
+        DataError: a source names nothing.
+    """
+    found: dict[Path, str] = {}
+    for source in sources:
+        for path, name in _expand(source):
+            found.setdefault(path, name)
+    taken: set[str] = set()
+    images = []
+    for path, name in found.items():
+        images.append(SourceImage(_unique(name, taken), partial(load_image, path)))
+    return images
+
+
+def held_out_images(
+    description: dict[str, Any], classes: Sequence[str], data: str, format: str
+) -> list[SourceImage]:
+    """The held-out images of the data set that a weights file names.
+
+    Raises:
+        DataError: as ``my_dataset.open_evaluation_data``.
+    """
+    dataset = open_evaluation_data(description, classes, data, format, "auto")
+
+    def read(index: int) -> np.ndarray:
+        return dataset.read(SampleKey(0, index))[0]
+
+    names = [dataset.data.name_of(record) for record in dataset.data.images]
+    return [SourceImage(name, partial(read, index)) for index, name in enumerate(names)]
+
+
+def _expand(source: str) -> list[tuple[Path, str]]:
+    path = Path(source)
+    if path.is_dir():
+        inside = [(p, p.relative_to(path).as_posix()) for p in list_images(path, recursive=True)]
+        if not inside:
+            kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise DataError(f"{source}: no pictures in this folder ({kinds})")
+        return inside
+    if path.exists():
+        return [(path, path.name)]
+    matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
+    matches = [p for p in matches if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES]
+    if not matches:
+        raise DataError(f"{source}: no such file or folder, and no pictures match it as a pattern")
+    return [(match, match.name) for match in matches]
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """``name``, or ``name-2``... if a picture of another folder has it already."""
+    pure = PurePosixPath(name)
+    number, candidate = 1, name
+    while candidate.lower() in taken:
+        number += 1
+        candidate = pure.with_name(f"{pure.stem}-{number}{pure.suffix}").as_posix()
+    taken.add(candidate.lower())
+    return candidate

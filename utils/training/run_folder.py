@@ -1,0 +1,70 @@
+"""The three places of a run: ``runs/<name>/``, ``weights/<name>/`` and ``logs/<name>.log``."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from utils.folders import safe_name, write_json
+
+PACKAGES = ("torch", "torchvision", "pycocotools", "pillow", "numpy", "tensorboard", "tqdm")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one training run writes; no two runs share a name."""
+
+    name: str
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        """TensorBoard events, results, settings and pictures."""
+        return self.root / "runs" / self.name
+
+    @property
+    def weights(self) -> Path:
+        """The weights files."""
+        return self.root / "weights" / self.name
+
+    @property
+    def log(self) -> Path:
+        """The text log."""
+        return self.root / "logs" / f"{self.name}.log"
+
+    @classmethod
+    def create(cls, root: Path, name: str) -> RunFolder:
+        """Make a new run; if the name is taken, ``name-2``, ``name-3``..."""
+        name = safe_name(name)
+        number = 1
+        while True:
+            folder = cls(name if number == 1 else f"{name}-{number}", root)
+            if not folder.weights.exists() and not folder.log.exists():
+                try:
+                    folder.record.mkdir(parents=True)
+                    break
+                except FileExistsError:
+                    pass
+            number += 1
+        folder.weights.mkdir(parents=True)
+        folder.log.parent.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def write_json(self, file_name: str, content: Any) -> None:
+        """Write one record of the run."""
+        write_json(self.record / file_name, content)
+
+
+def environment(device: str, precision: str) -> dict[str, Any]:
+    """What the run ran on: versions, system and device."""
+    return {
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "device": device,
+        "precision": precision,
+        **{package: metadata.version(package) for package in PACKAGES},
+    }
