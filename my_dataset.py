@@ -57,11 +57,13 @@ class InstanceDataset(Dataset[tuple[Tensor, Target]]):
         return len(self.data.images)
 
     def __getitem__(self, key: int | SampleKey) -> tuple[Tensor, Target]:
-        key = key if isinstance(key, SampleKey) else SampleKey(0, key)
+        if not isinstance(key, SampleKey):
+            key = SampleKey(0, range(len(self))[key])  # counts -1 from the end, ends a for loop
         pixels, record = self.read(key)
         image = tv_tensors.Image(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_sample_seed(self.seed, key))
+            # torch.manual_seed would reset the generators of GPUs as well.
+            torch.default_generator.manual_seed(_sample_seed(self.seed, key))
             image, target = self.transforms(image, record_target(record))
         if key.epoch == 0 or self.check_always:
             height, width = image.shape[-2:]
@@ -121,6 +123,17 @@ class ShapesDataset(InstanceDataset):
 
 def _sample_seed(seed: int, key: SampleKey) -> int:
     return int(np.random.SeedSequence((seed, *key)).generate_state(1)[0])
+
+
+def _held_out_shapes(classes: Sequence[str], part: str) -> ShapesDataset:
+    if part == "train":
+        raise DataError("the shapes set draws its training scenes fresh, there is no such part")
+    if tuple(classes) != shapes.CLASSES:
+        raise DataError(
+            f"the shapes set has the classes {', '.join(shapes.CLASSES)}, the weights "
+            f"{', '.join(classes)}; name the weights' own data with --data"
+        )
+    return ShapesDataset(shapes.HELD_OUT, held_out=True)
 
 
 def record_target(record: ImageRecord) -> Target:
@@ -187,7 +200,7 @@ class TrainingData(NamedTuple):
     def description(self, root: str) -> dict[str, Any]:
         """What the weights file remembers of its data; plain values."""
         return {
-            "root": root,
+            "root": str(Path(root)),  # as val_root is spelled: "folder/" is "folder"
             "val_root": str(self.val.data.root),
             "format": self.train.data.format,
             "split": self.split.to_dict(),
@@ -219,7 +232,7 @@ def open_training_data(
         return TrainingData(train, val, Split((), names, seed, val.data.fingerprint()))
     records = read_data(data, format, classes)
     if val_data is not None:
-        val_records = read_data(val_data, format).with_classes(records.classes)
+        val_records = read_data(val_data, format, classes).with_classes(records.classes)
         split = Split(records.names(), val_records.names(), seed, records.fingerprint())
         train_records = records
     else:
@@ -250,14 +263,16 @@ def open_evaluation_data(
     if not (data or own_root):
         raise DataError("the weights file names no data set; give one with --data PATH")
     if (data or own_root) == shapes.NAME:
-        if part == "train":
-            raise DataError("the shapes set draws its training scenes fresh, there is no such part")
-        return ShapesDataset(shapes.HELD_OUT, held_out=True)
-    if not data and part != "train" and description.get("val_root", own_root) != own_root:
-        records = read_data(description["val_root"], format)
-        return InstanceDataset(records.with_classes(classes))
+        return _held_out_shapes(classes, part)
+    val_root = description.get("val_root", own_root)
+    if not data and val_root != own_root:  # two folders, each of them one part
+        if part == "all":
+            raise DataError(f"{own_root} and {val_root} are two folders; name one with --data")
+        root = own_root if part == "train" else val_root
+        return InstanceDataset(read_data(root, format).with_classes(classes))
     records = read_data(data or own_root, format).with_classes(classes)
-    split = Split.from_dict(description["split"]) if "split" in description else None
+    has_split = "split" in description and val_root == own_root
+    split = Split.from_dict(description["split"]) if has_split else None
     same = split is not None and split.data_fingerprint == records.fingerprint()
     if part == "auto":
         part = "val" if same or not data else "all"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 
-from PIL import Image
 from tqdm import tqdm
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from nets.weights_file import load_weights
 from utils.config import PredictConfig, parse
+from utils.data.images import limit_pixels
+from utils.data.records import DataError
 from utils.device import choose_device, choose_precision
 from utils.exit_codes import run
 from utils.folders import new_folder
@@ -27,7 +28,7 @@ from utils.training.checkpoint import find_weights
 def main(config: PredictConfig) -> None:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
-    Image.MAX_IMAGE_PIXELS = config.max_pixels
+    limit_pixels(config.max_pixels)
 
     path = find_weights(config.weights, config.output_root)
     weights = load_weights(path, config.classes)
@@ -44,12 +45,21 @@ def main(config: PredictConfig) -> None:
 
     folder = new_folder(config.output or config.output_root / "runs" / "predict" / path.parent.name)
     writer = PredictionWriter(folder, weights.classes)
+    failures: list[str] = []
     for image in tqdm(images, "predicting", unit="image", leave=False, disable=None):
-        pixels = image.read()
-        found = writer.add(image.name, pixels, above(predictor(pixels), threshold))
+        try:
+            pixels = image.read()
+            prediction = above(predictor(pixels), threshold)
+        except DataError as error:  # the other pictures are still wanted
+            failures.append(f"{image.name}: {error}")
+            continue
+        found = writer.add(image.name, pixels, prediction)
         tqdm.write(f"{image.name}: {counted(found)}")
-    print(f"total in {len(images)} images: {counted(writer.finish())}")
+    print(f"total in {len(writer.images)} images: {counted(writer.finish())}")
     print(f"overlays, predictions.json and counts.csv: {folder}")
+    if failures:
+        raise DataError(f"{len(failures)} of {len(images)} pictures could not be used:\n"
+                        + "\n".join(failures))  # fmt: skip
 
 
 def counted(counts: dict[str, int]) -> str:

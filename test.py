@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sys
 
-from PIL import Image
 from tqdm import tqdm
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from my_dataset import open_evaluation_data
 from nets.weights_file import load_weights
 from utils.config import TestConfig, parse
+from utils.data.images import limit_pixels
 from utils.data.loader import eval_loader, worker_count
 from utils.device import choose_device, choose_precision
 from utils.evaluation.coco_evaluator import CocoEvaluator
@@ -30,7 +30,7 @@ from utils.training.engine import evaluate
 def main(config: TestConfig) -> None:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
-    Image.MAX_IMAGE_PIXELS = config.max_pixels
+    limit_pixels(config.max_pixels)
 
     path = find_weights(config.weights, config.output_root)
     weights = load_weights(path, config.classes)
@@ -39,7 +39,7 @@ def main(config: TestConfig) -> None:
         weights.data, weights.classes, config.data, config.format, config.split
     )
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
-    print(f"data {dataset.data.root}: {len(dataset)} images, {precision.name}")
+    print(f"data {dataset.data.root}: {len(dataset)} images")
 
     batches = eval_loader(dataset, worker_count(config.workers, device.type), device.type == "cuda")
     evaluator = CocoEvaluator(dataset.data)

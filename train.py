@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from my_dataset import TrainingData, open_training_data
@@ -27,8 +26,8 @@ from nets.initial_weights import (
 from nets.mask_rcnn import build_model
 from nets.weights_file import WeightsFile
 from utils.config import SHAPES, TrainConfig, parse, to_dict
-from utils.data.doctor import check_readable
-from utils.data.images import READING_RULE
+from utils.data.doctor import check_images
+from utils.data.images import READING_RULE, limit_pixels
 from utils.data.loader import EpochSampler, eval_loader, train_loader, worker_count
 from utils.device import choose_device, choose_precision, describe
 from utils.exit_codes import run
@@ -45,7 +44,7 @@ def main(config: TrainConfig) -> None:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     torch.manual_seed(config.seed)
-    Image.MAX_IMAGE_PIXELS = config.max_pixels
+    limit_pixels(config.max_pixels)
 
     data = open_data(config)
     classes = data.train.data.classes
@@ -64,7 +63,7 @@ def main(config: TrainConfig) -> None:
     schedule = build_schedule(optimizer, config, len(train_batches))
     scaler = precision.scaler()
 
-    folder = RunFolder.create(config.output_root, config.name or Path(config.data).name)
+    folder = RunFolder.create(config.output_root, config.name or Path(config.data).resolve().name)
     open_log(folder.log)
     describe_run(config, folder, data, environment(describe(device), precision.name), str(loaded))
     checkpoints = Checkpoints(folder.weights, config.keep)
@@ -102,8 +101,8 @@ def open_data(config: TrainConfig) -> TrainingData:
         config.epoch_scenes, config.seed, config.debug,
     )  # fmt: skip
     if config.data != SHAPES:
-        check_readable(data.train.data)
-        check_readable(data.val.data)
+        for part in (data.train.data, data.val.data):
+            check_images(part, config.min_size, config.max_size)
     return data
 
 
@@ -143,7 +142,7 @@ def describe_run(
 
 def say_goodbye(config: TrainConfig, folder: RunFolder, checkpoints: Checkpoints) -> None:
     """Say where everything is and what to run next."""
-    newest = f"{EPOCH_PREFIX}{config.epochs - 1}.pth"
+    newest = f"{EPOCH_PREFIX}{config.epochs - 1}.pth" if config.keep else BEST
     root = "" if config.output_root == Path() else f" --output-root {config.output_root}"
     log.info(
         "done. Best segm AP %.3f in epoch %d: %s\n"

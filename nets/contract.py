@@ -53,6 +53,8 @@ def check_target(target: Target, height: int, width: int, num_classes: int, sour
     def fail(field: str, problem: str) -> None:
         raise TargetError(f"{source}: target {field!r} {problem}")
 
+    for field in sorted(Target.__required_keys__ - target.keys()):
+        fail(field, "is missing")
     boxes, labels, masks = target["boxes"], target["labels"], target["masks"]
     count = len(labels)
     expected: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchvision.models import ResNet50_Weights, WeightsEnum, get_model_weights
 from torchvision.models.detection import MaskRCNN
 
-from nets.weights_file import StateDict, WeightsError, read_pth, state_dict_of
+from nets.weights_file import (
+    StateDict,
+    WeightsError,
+    first_line,
+    norm_options,
+    read_pth,
+    state_dict_of,
+)
 
 # These tensors depend on the classes; all others must fit, or the file is of another network.
 CLASS_DEPENDENT = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
@@ -42,13 +51,20 @@ class LoadReport:
 def start_options(arch: str, weights: str) -> dict[str, Any]:
     """How the network is built for a start from ``weights``: keywords of ``build_model``.
 
-    From scratch everything trains. With pretrained weights the batch norms are frozen; torchvision
-    trained the COCO weights of ``maskrcnn_resnet50_fpn`` without an epsilon in them.
+    From scratch everything trains. With pretrained weights the batch norms are frozen, with the
+    epsilon they were trained with.
     """
     if weights == "none":
         return {"frozen_norm": False}
-    no_eps = weights == "coco" and arch == "maskrcnn_resnet50_fpn"
-    return {"frozen_norm": True, "norm_eps": 0.0 if no_eps else 1e-5}
+    if weights == "coco":
+        eps = 0.0 if arch == "maskrcnn_resnet50_fpn" else 1e-5
+    elif weights == "imagenet":
+        eps = 1e-5
+    else:
+        content = read_pth(Path(weights))
+        options = content.get("options") or norm_options(state_dict_of(content))
+        eps = options.get("norm_eps", 1e-5)
+    return {"frozen_norm": True, "norm_eps": eps}
 
 
 def load_initial_weights(model: MaskRCNN, arch: str, weights: str) -> LoadReport:
@@ -138,9 +154,11 @@ def _imagenet(arch: str) -> StateDict:
 
 def _fetch(enum: WeightsEnum, kind: str) -> StateDict:
     try:
-        return dict(enum.get_state_dict(progress=True, check_hash=True))
-    except (OSError, RuntimeError) as error:
+        return dict(enum.get_state_dict(progress=True, check_hash=True, weights_only=True))
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        cached = Path(torch.hub.get_dir(), "checkpoints", Path(enum.url).name)
+        hint = f"; {cached} is damaged, delete it" if cached.exists() else ""
         raise WeightsError(
-            f"{kind} weights could not be had ({error}). Go on with --weights FILE (download "
-            f"{enum.url} elsewhere), or train from scratch with --weights none"
+            f"{kind} weights could not be had ({first_line(error)}{hint}). Go on with --weights "
+            f"FILE (download {enum.url} elsewhere), or train from scratch with --weights none"
         ) from error

@@ -43,7 +43,7 @@ def _paste(mask: Tensor, box: list[int], height: int, width: int, threshold: flo
     size = (max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1))
     soft = F.interpolate(mask[None], size=size, mode="bilinear", align_corners=False)[0, 0]
     left, top = max(x1, 0), max(y1, 0)
-    right, bottom = min(x2 + 1, width), min(y2 + 1, height)
+    right, bottom = max(min(x2 + 1, width), left), max(min(y2 + 1, height), top)
     crop = (soft[top - y1 : bottom - y1, left - x1 : right - x1] >= threshold).numpy()
     return encode_crop(crop, left, top, height, width)
 
@@ -58,5 +58,7 @@ def encode_crop(crop: np.ndarray, left: int, top: int, height: int, width: int) 
     joined = np.flatnonzero(edges[1:] == edges[:-1])
     edges = np.delete(edges, np.concatenate([joined, joined + 1]))
     counts = np.diff(edges, prepend=0, append=height * width)
+    if counts[-1] == 0:  # the last run ends with the image; pycocotools writes no empty run there
+        counts = counts[:-1]
     rle = coco_mask.frPyObjects({"counts": counts.tolist(), "size": [height, width]}, height, width)
     return {"size": [height, width], "counts": rle["counts"].decode("ascii")}

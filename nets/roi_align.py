@@ -1,9 +1,10 @@
-"""RoIAlign as matrix products, in place of torchvision's CPU kernel where feature maps are small.
+"""RoIAlign as matrix products, in place of torchvision's CPU kernel under bfloat16.
 
-torchvision's CPU kernel is scalar and its backward pass runs on one thread. RoIAlign's bilinear
-weights are separable, so pooling one box is ``rows @ features @ columns.T`` with two thin matrices:
-more arithmetic, but at the speed of matrix products, in bfloat16 too, with a gradient for free.
-Same result as ``torchvision.ops.MultiScaleRoIAlign`` (He et al. 2017, section 3) to rounding.
+torchvision's CPU kernel is scalar, knows float32 only, and its backward pass runs on one thread.
+RoIAlign's bilinear weights are separable, so pooling one box is ``rows @ features @ columns.T``
+with two thin matrices: more arithmetic, but at the speed of bfloat16 matrix products, with a
+gradient for free. Same result as ``torchvision.ops.MultiScaleRoIAlign`` (He et al. 2017, section
+3) to rounding. Measured in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 
-# Above this many cells the arithmetic saved by the kernel's sparsity outweighs its slowness.
-MAX_CELLS = 64 * 64
+# Above this many cells on the largest map, what the kernel saves by touching few cells outweighs
+# its slowness. In float32 it always does.
+MAX_CELLS_TRAINING = 128 * 128
+MAX_CELLS_INFERENCE = 32 * 32
+DTYPES = (torch.bfloat16,)
 
 
 class MatmulRoIAlign(MultiScaleRoIAlign):
-    """Drop-in ``MultiScaleRoIAlign`` that pools small feature maps on the CPU by matrix products.
+    """Drop-in ``MultiScaleRoIAlign`` that pools bfloat16 features on the CPU by matrix products.
 
-    Other devices, larger maps and adaptive sampling (``sampling_ratio`` below 1) go to torchvision.
+    All else (other devices and dtypes, larger maps, adaptive sampling) goes to torchvision.
     """
 
     def forward(
@@ -30,13 +34,12 @@ class MatmulRoIAlign(MultiScaleRoIAlign):
     ) -> Tensor:
         """Pool ``boxes`` (one (N_i, 4) xyxy tensor per image) to (sum N_i, C, *output_size)."""
         features = [x[name] for name in self.featmap_names]
-        largest = max(f.shape[-2] * f.shape[-1] for f in features)
-        on_cpu = features[0].device.type == "cpu"
-        if not on_cpu or largest > MAX_CELLS or self.sampling_ratio < 1 or len(features) < 2:
+        if not self._pays(features):
             return super().forward(x, boxes, image_shapes)
         if self.scales is None:
             # torchvision infers scales and level mapper on first use; a call without boxes does it.
-            super().forward(x, [b[:0] for b in boxes], image_shapes)
+            maps = {name: x[name].float() for name in self.featmap_names}
+            super().forward(maps, [b[:0].float() for b in boxes], image_shapes)
         assert self.scales is not None
         assert self.map_levels is not None
 
@@ -54,6 +57,13 @@ class MatmulRoIAlign(MultiScaleRoIAlign):
         if not pooled:
             return features[0].new_zeros((0, features[0].shape[1], *self.output_size))
         return torch.cat(pooled)[torch.cat(order).argsort()]
+
+    def _pays(self, features: list[Tensor]) -> bool:
+        largest = max(f.shape[-2] * f.shape[-1] for f in features)
+        limit = MAX_CELLS_TRAINING if torch.is_grad_enabled() else MAX_CELLS_INFERENCE
+        first = features[0]
+        on_cpu = first.device.type == "cpu" and first.dtype in DTYPES
+        return on_cpu and largest <= limit and self.sampling_ratio >= 1 and len(features) > 1
 
     def _pool(self, feature: Tensor, boxes: Tensor) -> Tensor:
         """Pool boxes in cell units, (N, 4), from one (C, H, W) map to (N, C, h, w)."""

@@ -8,6 +8,7 @@ reading. A plain torchvision ``state_dict`` (no metadata) is read too.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import zipfile
@@ -23,6 +24,8 @@ from torchvision.models.detection import MaskRCNN
 from nets.mask_rcnn import SMALL_CHANNELS, build_model
 
 FORMAT_VERSION = 1
+COCO_CLASSES = 91  # torchvision counts COCO's unused category numbers too
+TORCH_FILE_STARTS = (b"PK", b"\x80")  # a zip archive; a pickle, as before torch 1.6
 StateDict = dict[str, Tensor]
 
 # Parameter names before torchvision 0.13, as in weights files published with the old tutorials.
@@ -58,9 +61,17 @@ class WeightsFile:
     epoch: int | None = None
 
     def build(self) -> MaskRCNN:
-        """The trained network, in evaluation mode, on the CPU."""
+        """The trained network, in evaluation mode, on the CPU.
+
+        Raises:
+            WeightsError: the tensors are not those of this network.
+        """
         model = build_model(self.arch, self.num_classes, **self.options)
-        model.load_state_dict(self.model)
+        try:
+            model.load_state_dict(self.model)
+        except RuntimeError as error:
+            details = " ".join(str(error).split())[:300]
+            raise WeightsError(f"the weights are not those of {self.arch}: {details}") from error
         return model.eval()
 
 
@@ -71,7 +82,7 @@ def save_weights(path: Path, weights: WeightsFile, **extra: Any) -> None:
         "format_version": FORMAT_VERSION,
         **{f.name: getattr(weights, f.name) for f in fields(weights)},
         "classes": list(weights.classes),
-        "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
+        "versions": {"torch": str(torch.__version__), "torchvision": torchvision.__version__},
     }
     save_atomically(path, content)
 
@@ -80,7 +91,7 @@ def save_atomically(path: Path, content: dict[str, Any]) -> None:
     """``torch.save`` that leaves either the old file or the new one, never a part of one.
 
     Raises:
-        OSError: the disk is full or not writable; the previous file is intact.
+        OSError: the disk is full or not writable; names the file; the previous one is intact.
     """
     partial = path.with_name(path.name + ".part")
     try:
@@ -89,8 +100,11 @@ def save_atomically(path: Path, content: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except RuntimeError as error:  # how torch reports a failed write
-        raise OSError(f"{path}: cannot be written ({error}); is the disk full?") from error
+    except (OSError, RuntimeError) as error:
+        # torch hides the disk's own error behind a RuntimeError about file positions.
+        cause = error if isinstance(error, OSError) else error.__context__
+        number = getattr(cause, "errno", None) or errno.EIO
+        raise OSError(number, f"cannot be written ({cause or error})", str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -124,8 +138,7 @@ def load_weights(path: Path, classes: tuple[str, ...] | None = None) -> WeightsF
             f"{path}: holds {num_classes - 1} class(es) beside background, "
             f"--classes names {len(names)}"
         )
-    frozen = "backbone.body.bn1.num_batches_tracked" not in model
-    return WeightsFile(arch, num_classes, names, model, options={"frozen_norm": frozen})
+    return WeightsFile(arch, num_classes, names, model, options=norm_options(model))
 
 
 def read_pth(path: Path) -> dict[str, Any]:
@@ -138,6 +151,13 @@ def read_pth(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: no such weights file")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path}: is empty (0 bytes); was the download or the copy cut short?")
+    with open(path, "rb") as file:
+        start = file.read(20)
+    if not start.startswith(TORCH_FILE_STARTS):
+        raise WeightsError(
+            f"{path}: is not a PyTorch file, it starts with {start!r}; perhaps a web page or a "
+            "git-lfs pointer was saved under this name"
+        )
     damaged = "the file is damaged; copy or download it again, or use an earlier one"
     try:
         if zipfile.is_zipfile(path):
@@ -154,7 +174,7 @@ def read_pth(path: Path) -> dict[str, Any]:
                 f"{path}: refused, it holds Python objects beside tensors and plain values, and "
                 "loading those could run code. Save only the state_dict from where it was made"
             ) from error
-        raise WeightsError(f"{path}: cannot be read ({_first_line(error)}); {damaged}") from error
+        raise WeightsError(f"{path}: cannot be read ({first_line(error)}); {damaged}") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not a model's state_dict")
     return content
@@ -191,7 +211,11 @@ def describe_state_dict(path: Path, state: StateDict) -> tuple[str, int]:
     Raises:
         WeightsError: not a Mask R-CNN of an architecture known here.
     """
-    wanted = ("roi_heads.box_predictor.cls_score.weight", "backbone.fpn.inner_blocks.0.0.weight")
+    wanted = (
+        "roi_heads.box_predictor.cls_score.weight",
+        "backbone.fpn.inner_blocks.0.0.weight",
+        "roi_heads.mask_predictor.mask_fcn_logits.weight",  # a Faster R-CNN has none
+    )
     missing = [name for name in wanted if name not in state]
     if missing:
         raise WeightsError(
@@ -215,6 +239,19 @@ def describe_state_dict(path: Path, state: StateDict) -> tuple[str, int]:
     return f"maskrcnn_resnet{depth}_fpn{suffix}", num_classes
 
 
+def norm_options(state: StateDict) -> dict[str, Any]:
+    """How the batch norms of a plain state_dict were built: keywords of ``build_model``.
+
+    Only norms that train count their batches. torchvision's COCO weights with 91 classes were
+    trained without an epsilon in their frozen norms; other files are read as torchvision would.
+    """
+    if any(name.endswith("num_batches_tracked") for name in state):
+        return {"frozen_norm": False}
+    predictor = state.get("roi_heads.box_predictor.cls_score.weight")
+    is_coco = predictor is not None and predictor.shape[0] == COCO_CLASSES
+    return {"frozen_norm": True, "norm_eps": 0.0 if is_coco else 1e-5}
+
+
 def _from_content(path: Path, content: dict[str, Any]) -> WeightsFile:
     version = content["format_version"]
     if not isinstance(version, int) or version > FORMAT_VERSION:
@@ -229,5 +266,6 @@ def _from_content(path: Path, content: dict[str, Any]) -> WeightsFile:
         raise WeightsError(f"{path}: an incomplete weights file ({error})") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """An error's text without what follows its first line, or else its kind."""
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -15,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from my_dataset import READERS
 from nets.mask_rcnn import ARCHITECTURES
+from utils.data.shapes import NAME as SHAPES
 
-FORMATS = ("auto", "id-masks")
-SHAPES = "shapes"
+FORMATS = ("auto", *READERS)
 PENNFUDAN = Path("PennFudanPed")
 
 
@@ -96,7 +98,7 @@ class TrainConfig(CommonConfig):
         ]
         if self.max_size < self.min_size:
             problems.append(f"--max-size {self.max_size} is below --min-size {self.min_size}")
-        if self.lr <= 0:
+        if not 0 < self.lr < math.inf:
             problems.append(f"--lr is {self.lr}, must be above 0")
         if problems:
             raise ConfigError("; ".join(problems))

@@ -20,7 +20,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MASK_OPACITY = 0.45
 GOLDEN_RATIO = 0.618034  # steps of it around the colour wheel keep neighbours apart
-SMALLEST_TEXT, TEXT_SHARE = 11, 0.028  # text height in pixels, and as a share of the longer side
+SMALLEST_TEXT, TEXT_SHARE = 11, 0.03  # text height in pixels, and as a share of the longer side
 PANEL_SIDE = 360  # longer side of an image in a panel
 CAPTION_SIZE = 15
 # Fonts with Chinese, Japanese and Korean letters, as systems name them; Pillow finds their folder.

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tqdm import tqdm
 
-from utils.data.images import load_image
+from utils.data.images import check_resizable, load_image
 from utils.data.records import DataError, ImageRecord, RecordSet
 
 MOST_SHOWN = 10
 
 
-def check_readable(data: RecordSet) -> None:
-    """Decode every image completely.
+def check_images(data: RecordSet, min_size: int, max_size: int) -> None:
+    """Decode every image completely, and see that it survives the resize to the network's input.
 
     Raises:
-        DataError: naming the first ten that cannot be read or differ in size from their record.
+        DataError: naming the first ten that cannot be read, differ in size from their record, or
+            are too thin to be resized.
     """
+    problem_of = partial(_problem, min_size=min_size, max_size=max_size)
     with ThreadPoolExecutor() as pool:
-        results = pool.map(_problem, data.images)
+        results = pool.map(problem_of, data.images)
         progress = tqdm(results, "checking images", len(data.images), leave=False, disable=None)
         problems = [problem for problem in progress if problem]
     if problems:
@@ -31,7 +34,7 @@ def check_readable(data: RecordSet) -> None:
         )
 
 
-def _problem(record: ImageRecord) -> str | None:
+def _problem(record: ImageRecord, min_size: int, max_size: int) -> str | None:
     try:
         height, width = load_image(record.path).shape[:2]
     except DataError as error:
@@ -41,4 +44,8 @@ def _problem(record: ImageRecord) -> str | None:
             f"{record.path}: is {width}x{height} pixels (upright), its annotation says "
             f"{record.width}x{record.height}"
         )
+    try:
+        check_resizable(height, width, min_size, max_size)
+    except DataError as error:
+        return f"{record.path}: {error}"
     return None

@@ -24,6 +24,17 @@ IMAGE_SUFFIXES = frozenset(
 READING_RULE = "exif-upright rgb8 alpha-on-white int16/257 float-minmax"
 SWAPPING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION_TAG = 0x0112
+# What Pillow raises on damaged bytes, depending on the format and on what was hit.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, EOFError)
+
+
+def limit_pixels(most: int) -> None:
+    """Refuse pictures of more than ``most`` pixels from now on, in this process.
+
+    Pillow refuses from twice its ``MAX_IMAGE_PIXELS`` on and warns below that.
+    """
+    Image.MAX_IMAGE_PIXELS = most // 2
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def list_images(folder: Path, recursive: bool = False) -> list[Path]:
@@ -46,17 +57,24 @@ def load_image(path: Path | str) -> np.ndarray:
             limit against decompression bombs; the message names it and says what to do.
     """
     with open_picture(path) as picture:
-        frames = getattr(picture, "n_frames", 1)
+        frames = _decoded(lambda opened: getattr(opened, "n_frames", 1), picture, path)
         if frames > 1:
             warnings.warn(f"{path}: has {frames} frames, the first is used", stacklevel=2)
         return to_rgb(_decoded(ImageOps.exif_transpose, picture, path))
 
 
 def upright_size(path: Path | str) -> tuple[int, int]:
-    """Width and height of a picture after EXIF rotation, read from its header alone."""
+    """Width and height of a picture after EXIF rotation, read from its header alone where the
+    format allows (a PNG may carry its EXIF data after the pixels).
+
+    Raises:
+        DataError: as ``load_image``, though not for every file that is cut short.
+    """
     with open_picture(path) as picture:
         width, height = picture.size
-        if picture.getexif().get(ORIENTATION_TAG) in SWAPPING_ORIENTATIONS:
+        exif = _decoded(lambda opened: opened.getexif(), picture, path)
+        swapped = exif.get(ORIENTATION_TAG) in SWAPPING_ORIENTATIONS
+        if swapped and picture.format != "TIFF":  # of a TIFF, Pillow gives the upright size itself
             return height, width
         return width, height
 
@@ -90,8 +108,15 @@ def open_picture(path: Path | str) -> Image.Image:
         empty = Path(path).stat().st_size == 0
         what = "is empty (0 bytes)" if empty else "is not a picture Pillow can read"
         raise DataError(f"{path}: {what}; replace or remove it") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
+
+
+def check_resizable(height: int, width: int, min_size: int, max_size: int) -> None:
+    """Raise ``DataError`` if a picture is so thin that resizing would leave no pixel across."""
+    scale = min(min_size / min(height, width), max_size / max(height, width))
+    if min(height, width) * scale < 1:
+        raise DataError(f"{width}x{height} pixels is too thin for an input of at most {max_size}")
 
 
 def to_rgb(picture: Image.Image) -> np.ndarray:
@@ -112,7 +137,7 @@ def _decoded(read: Callable[[Image.Image], Any], picture: Image.Image, path: Pat
     """Apply ``read``, which decodes the pixels, and name the file if it cannot."""
     try:
         return read(picture)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nets.contract import Target
+from utils.data.images import limit_pixels
 
 Batch = tuple[list[Tensor], list[Target]]
 MOST_WORKERS = 8
@@ -84,6 +85,7 @@ def _workers(workers: int) -> dict[str, Any]:
     }
 
 
-def _init_worker(max_pixels: int | None, worker: int) -> None:
+def _init_worker(pillow_limit: int | None, worker: int) -> None:
     """A spawned worker starts with Pillow's own limit; give it the one that was set."""
-    Image.MAX_IMAGE_PIXELS = max_pixels
+    if pillow_limit is not None:
+        limit_pixels(2 * pillow_limit)

@@ -7,7 +7,6 @@ all rasterising goes through pycocotools, so training targets, ground truth and 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,12 +131,14 @@ class RecordSet:
         return replace(self, classes=tuple(classes) or self.classes)
 
     def fingerprint(self) -> str:
-        """A short hash of names, sizes and outlines: equal if and only if the labels are equal."""
-        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        """A short hash of names, sizes, labels and outlines; class names do not count."""
+        digest = hashlib.sha256()
         for record in sorted(self.images, key=self.name_of):
             digest.update(f"{self.name_of(record)} {record.width} {record.height}".encode())
             for instance in record.instances:
-                digest.update(repr((instance.label, instance.segmentation)).encode())
+                digest.update(
+                    repr((instance.label, instance.iscrowd, instance.segmentation)).encode()
+                )
         return digest.hexdigest()[:16]
 
 

@@ -29,9 +29,9 @@ class Split:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Split:
-        """Read what ``to_dict`` wrote; raises ``DataError`` if a field is missing."""
+        """Read what ``to_dict`` wrote; raises ``DataError`` if a field is missing or wrong."""
         try:
-            return cls(
+            split = cls(
                 tuple(values["train"]),
                 tuple(values["val"]),
                 int(values["seed"]),
@@ -39,6 +39,10 @@ class Split:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a split: {error!r} is missing or wrong") from error
+        both = sorted(set(split.train) & set(split.val))
+        if both:
+            raise DataError(f"not a split: {both[0]} is both trained on and held out")
+        return split
 
 
 def held_out_count(images: int) -> int:

@@ -27,6 +27,7 @@ class PredictionWriter:
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
         self.counts: dict[str, Counter[str]] = {}
+        self.overlays: set[Path] = set()
 
     def add(self, name: str, image: np.ndarray, prediction: Prediction) -> Counter[str]:
         """Draw the overlay of one picture, remember its objects, and count them by class."""
@@ -43,12 +44,19 @@ class PredictionWriter:
                 }
             )
         picture = draw_objects(image, predicted_objects(prediction, self.classes))
-        path = self.folder / overlay_name(name)
+        path = self._overlay_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, quality=92)
         labels = prediction["labels"].tolist()
         self.counts[name] = Counter(self.classes[label - 1] for label in labels)
         return self.counts[name]
+
+    def _overlay_path(self, name: str) -> Path:
+        path = self.folder / overlay_name(name)
+        while path in self.overlays:  # a.bmp is drawn as a.bmp.png, which may be a picture too
+            path = path.with_name(f"_{path.name}")
+        self.overlays.add(path)
+        return path
 
     def finish(self) -> Counter[str]:
         """Write ``predictions.json`` (a COCO data set with scores) and ``counts.csv``; totals."""

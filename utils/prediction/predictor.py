@@ -9,6 +9,7 @@ from torchvision.transforms.v2.functional import to_dtype
 from nets.contract import Prediction
 from nets.detect import detect
 from nets.weights_file import WeightsFile
+from utils.data.images import check_resizable
 from utils.device import Precision
 
 
@@ -37,9 +38,13 @@ class Predictor:
 
         Raises:
             ValueError: not uint8 RGB of shape (H, W, 3).
+            DataError: too thin to be resized to the network's input.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"need uint8 (H, W, 3), got {image.dtype} {image.shape}")
+        resize = self.model.transform
+        height, width = image.shape[:2]
+        check_resizable(height, width, resize.min_size[-1], resize.max_size)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         with self.precision.autocast():
             floats = to_dtype(pixels.permute(2, 0, 1), torch.float32, scale=True)

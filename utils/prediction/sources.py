@@ -32,13 +32,13 @@ def find_images(sources: Sequence[str]) -> list[SourceImage]:
     Raises:
         DataError: a source names nothing.
     """
-    found: dict[Path, str] = {}
+    found: dict[Path, tuple[Path, str]] = {}
     for source in sources:
         for path, name in _expand(source):
-            found.setdefault(path, name)
+            found.setdefault(path.resolve(), (path, name))
     taken: set[str] = set()
     images = []
-    for path, name in found.items():
+    for path, name in found.values():
         images.append(SourceImage(_unique(name, taken), partial(load_image, path)))
     return images
 

@@ -49,7 +49,7 @@ def train_one_epoch(
     """Train on every batch once; ``on_step`` hears of each step.
 
     Raises:
-        DivergedError: a loss is not finite; the weights are those before that step.
+        DivergedError: a loss or gradient is not finite; the weights are those before that step.
     """
     model.train()
     device = next(model.parameters()).device
@@ -63,20 +63,30 @@ def train_one_epoch(
         values = loss_values(losses)
         lr = float(schedule.get_last_lr()[0])
         if not math.isfinite(values["loss"]):
-            ids = [target["image_id"] for target in targets]
-            raise DivergedError(f"the loss is not finite at learning rate {lr:.2e}: {values}, "
-                                f"images {ids}; lower --lr or lengthen --warmup")  # fmt: skip
+            raise DivergedError(diverged("loss", lr, values, targets))
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
-        if clip_norm > 0:
-            scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        scaler.unscale_(optimizer)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm or math.inf)
+        if not (scaler.is_enabled() or torch.isfinite(norm)):
+            raise DivergedError(diverged("gradient", lr, values, targets))
+        scale = scaler.get_scale()
         scaler.step(optimizer)
         scaler.update()
-        schedule.step()
+        if scaler.get_scale() >= scale:  # else float16 overflowed, and the step was skipped
+            schedule.step()
         end = time.perf_counter()
         on_step(StepReport(values, lr, len(images), end - start, loaded - start))
         start = end
+
+
+def diverged(what: str, lr: float, losses: dict[str, float], targets: list[Target]) -> str:
+    """The message of a training that came to something that is no number."""
+    ids = [target["image_id"] for target in targets]
+    return (
+        f"the {what} is not finite at learning rate {lr:.2e}: {losses}, images {ids}; "
+        "lower --lr, lengthen --warmup or set --clip-norm"
+    )
 
 
 @torch.inference_mode()

@@ -1,0 +1,290 @@
+"""The three commands from end to end, as a user runs them, on tiny settings."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools.coco import COCO
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NETWORK = ["--arch", "maskrcnn_resnet18_fpn_small", "--weights", "none"]
+TINY = ["--min-size", "64", "--max-size", "96", "--rois", "16", "--proposals", "50"]
+SAME_NUMBERS = ["--device", "cpu", "--precision", "fp32"]
+RUN_FILES = {
+    "args.json", "environment.json", "results.csv", "metrics.json", "split.json",
+    "train_batch0.jpg", "val_gt.jpg", "val_pred.jpg", "events",
+}  # fmt: skip
+
+
+def command(script, *arguments, cwd=REPOSITORY) -> subprocess.CompletedProcess:
+    """Run a script in a process of its own; the caller looks at its exit code."""
+    return subprocess.run(
+        [sys.executable, REPOSITORY / script, *map(str, arguments)],
+        cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True, text=True, encoding="utf-8", timeout=300, check=False,
+    )  # fmt: skip
+
+
+def succeeded(script, *arguments, cwd=REPOSITORY) -> str:
+    result = command(script, *arguments, cwd=cwd)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stdout
+
+
+def failed(code, script, *arguments, cwd=REPOSITORY) -> str:
+    """The one message of a command that ends with ``code``."""
+    result = command(script, *arguments, cwd=cwd)
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def draw_people(root) -> Path:
+    """Ten pictures in PennFudan's layout, one of them without a person."""
+    (root / "PNGImages").mkdir(parents=True)
+    (root / "PedMasks").mkdir()
+    for n in range(10):
+        rng = np.random.default_rng(n)
+        width, height = rng.integers(64, 97, 2)
+        pixels = rng.integers(0, 60, (height, width, 3), np.uint8)
+        ids = np.zeros((height, width), np.uint8)
+        if n != 3:
+            ids[8 : height - 8, 6:28], ids[20 : height - 4, 34 : width - 4] = 1, 2
+        pixels[ids > 0] = (220, 180, 40)
+        Image.fromarray(pixels).save(root / "PNGImages" / f"人 {n}.png")
+        Image.fromarray(ids).save(root / "PedMasks" / f"人 {n}_mask.png")
+    return root
+
+
+def tree(folder) -> dict[str, str]:
+    """Every file under a folder with its hash."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def assert_run_is_complete(files, name, newest):
+    """Exactly the files that a run leaves, and nothing else."""
+    found = {re.sub(r"events\.out\.tfevents\..*", "events", file) for file in files}
+    weights = {"best.pth", "last.pth", f"MaskRCNN_{newest}.pth"}
+    assert found == {
+        *(f"runs/{name}/{file}" for file in RUN_FILES),
+        *(f"weights/{name}/{file}" for file in weights),
+        f"logs/{name}.log",
+    }
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory) -> Path:
+    return draw_people(tmp_path_factory.mktemp("data") / "my people")
+
+
+@pytest.fixture(scope="module")
+def trained(people, tmp_path_factory):
+    """The output root of two epochs, what was printed, the data's hashes before, and what the run
+    left."""
+    root, before = tmp_path_factory.mktemp("out"), tree(people)
+    out = succeeded(
+        "train.py", "--data", f"{people}/", "--epochs", "2", "-b", "1", "--output-root", root,
+        "--optimizer", "adamw", "--lr", "0.001", "--warmup", "0", "--seed", "1", *NETWORK, *TINY,
+        *SAME_NUMBERS,
+    )  # fmt: skip
+    return root, out, before, tree(root)
+
+
+@pytest.fixture(scope="module")
+def predicted(trained, people, tmp_path_factory):
+    """``predict.py`` on a folder and a glob: its output folder and what it printed."""
+    root, *_ = trained
+    folder = tmp_path_factory.mktemp("predicted") / "out"
+    photos = tmp_path_factory.mktemp("photos")
+    (photos / "sub").mkdir()
+    for name, size in {"a.JPG": (70, 50), "sub/b c.bmp": (40, 90), "extra.png": (64, 64)}.items():
+        Image.new("RGB", size, (220, 180, 40)).save(photos / name)
+    (photos / "extra.png").rename(photos.parent / "extra 1.png")
+    out = succeeded(
+        "predict.py", "--weights", "MaskRCNN_1.pth", "--output-root", root, "--output", folder,
+        "--source", photos, photos.parent / "ext*.png", "--score-threshold", "0", *SAME_NUMBERS,
+    )  # fmt: skip
+    return folder, out
+
+
+def test_training_leaves_exactly_its_files(trained):
+    assert_run_is_complete(trained[3], "my people", newest=1)
+
+
+def test_training_tells_what_it_does(trained):
+    root, out, _, _ = trained
+    assert "10 training" not in out
+    assert "8 training and 2 held-out images, classes person" in out
+    assert re.search(r"epoch 2/2  train loss \d", out)
+    assert "next: python test.py --weights" in out
+    log = (root / "logs" / "my people.log").read_text(encoding="utf-8")
+    assert [line[:2] for line in log.splitlines() if " epoch 2/2 " in line] == ["20"]
+
+
+def test_training_records_its_settings_and_split(trained, people):
+    record = trained[0] / "runs" / "my people"
+    settings = read(record / "args.json")
+    assert (settings["epochs"], settings["min_size"], settings["seed"]) == (2, 64, 1)
+    assert read(record / "environment.json")["precision"] == "fp32"
+    split = read(record / "split.json")
+    images = sorted(path.relative_to(people).as_posix() for path in people.glob("PNGImages/*"))
+    assert sorted(split["train"] + split["val"]) == images
+    assert len(split["val"]) == 2
+
+
+def test_results_have_a_row_an_epoch_and_the_best_one_is_kept(trained):
+    record = trained[0] / "runs" / "my people"
+    with open(record / "results.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert [row["step"] for row in rows] == ["8", "16"]
+    best = read(record / "metrics.json")
+    scores = [float(row["segm/AP"]) for row in rows]
+    assert best["segm/AP"] == pytest.approx(max(scores), abs=1e-5)
+    assert best["epoch"] == scores.index(max(scores))
+
+
+def test_the_data_set_is_never_written_to(trained, predicted, people):
+    assert tree(people) == trained[2]
+
+
+def test_test_gives_exactly_the_numbers_of_training(trained, tmp_path):
+    root, *_ = trained
+    out = succeeded(
+        "test.py", "--output-root", root, "--output", tmp_path / "judged", *SAME_NUMBERS
+    )
+    recorded = read(root / "runs" / "my people" / "metrics.json")
+    del recorded["epoch"]
+    assert read(tmp_path / "judged" / "metrics.json") == recorded
+    assert set(tree(tmp_path)) == {"judged/metrics.json"}
+    assert ": 2 images" in out
+    shown = [f"{recorded[f'{kind}/AP50']:.3f}" for kind in ("bbox", "segm")]
+    assert ["AP50", *shown] in [line.split() for line in out.splitlines()]
+
+
+def test_predict_without_source_shows_the_held_out_images(trained, people):
+    root, *_ = trained
+    out = succeeded("predict.py", "--output-root", root, *SAME_NUMBERS)
+    folder = root / "runs" / "predict" / "my people"
+    held_out = read(root / "runs" / "my people" / "split.json")["val"]
+    assert set(tree(folder)) == {*held_out, "predictions.json", "counts.csv"}
+    for name in held_out:
+        assert f"{name}: " in out
+        with Image.open(folder / name) as overlay, Image.open(people / name) as original:
+            assert overlay.size == original.size
+
+
+def test_predict_shows_what_the_sources_name(predicted):
+    folder, out = predicted
+    assert "3 images" in out
+    assert set(tree(folder)) == {
+        "a.JPG", "sub/b c.bmp.png", "extra 1.png", "predictions.json", "counts.csv",
+    }  # fmt: skip
+    with Image.open(folder / "sub" / "b c.bmp.png") as overlay:
+        assert overlay.size == (40, 90)
+
+
+def test_a_broken_picture_does_not_stop_the_others(trained, tmp_path):
+    Image.new("RGB", (70, 50)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:50])
+    message = failed(
+        4, "predict.py", "--output-root", trained[0], "--output", tmp_path / "out",
+        "--source", tmp_path, *SAME_NUMBERS,
+    )  # fmt: skip
+    assert str(tmp_path / "bad.png") in message
+    assert "good.png" not in message
+    assert set(tree(tmp_path / "out")) == {"good.png", "predictions.json", "counts.csv"}
+
+
+def test_predictions_open_with_coco_tools(predicted, capsys):
+    folder, _ = predicted
+    coco = COCO(str(folder / "predictions.json"))
+    sizes = {i["file_name"]: (i["width"], i["height"]) for i in coco.dataset["images"]}
+    assert sizes == {"a.JPG": (70, 50), "sub/b c.bmp": (40, 90), "extra 1.png": (64, 64)}
+    assert coco.dataset["categories"] == [{"id": 1, "name": "person"}]
+    assert coco.dataset["annotations"]  # the threshold is 0
+    for annotation in coco.dataset["annotations"]:
+        mask = coco.annToMask(annotation)
+        assert mask.sum() == annotation["area"]
+        assert 0 <= annotation["score"] <= 1
+
+
+def test_shapes_need_no_data(tmp_path):
+    out = succeeded(
+        "train.py", "--epochs", "1", "--epoch-scenes", "16", "--output-root", "out", *SAME_NUMBERS,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert "shapes" in out
+    assert_run_is_complete({f.removeprefix("out/") for f in tree(tmp_path)}, "shapes", newest=0)
+    metrics = read(tmp_path / "out" / "runs" / "shapes" / "metrics.json")
+    assert {f"segm/AP/{name}" for name in ("square", "circle", "triangle")} <= set(metrics)
+
+
+def test_missing_data_ends_with_4(tmp_path):
+    message = failed(4, "train.py", "--data", tmp_path / "nowhere", "--output-root", tmp_path)
+    assert f"{tmp_path / 'nowhere'}: no such folder" in message
+    assert list(tmp_path.iterdir()) == []  # no empty run is left behind
+
+
+def test_a_truncated_image_ends_with_4_before_training(tmp_path):
+    people = draw_people(tmp_path / "people")
+    broken = people / "PNGImages" / "人 5.png"
+    broken.write_bytes(broken.read_bytes()[:2000])
+    message = failed(
+        4, "train.py", "--data", people, "--output-root", tmp_path / "out", *NETWORK, *TINY
+    )
+    assert str(broken) in message
+    assert "cut short" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_flag_ends_with_2():
+    message = failed(2, "train.py", "--epoch", "3")
+    assert message.splitlines()[-1].endswith("unrecognized arguments: --epoch 3")
+
+
+def test_missing_weights_are_answered_with_what_there_is(trained):
+    root, *_ = trained
+    message = failed(4, "test.py", "--weights", "MaskRCNN_7.pth", "--output-root", root)
+    assert message.startswith("error: MaskRCNN_7.pth: no such weights file")
+    for name in ("best.pth", "last.pth", "MaskRCNN_1.pth"):
+        assert str(root / "weights" / "my people" / name) in message
+
+
+class Malicious:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def test_a_weights_file_that_runs_code_is_refused(tmp_path):
+    marker = tmp_path / "hacked"
+    torch.save({"model": Malicious(marker)}, tmp_path / "evil.pth")
+    message = failed(4, "predict.py", "--weights", tmp_path / "evil.pth", "--source", tmp_path)
+    assert "refused" in message
+    assert not marker.exists()
+    pickle.loads(pickle.dumps(Malicious(marker)))  # the file would have run code
+    assert marker.exists()

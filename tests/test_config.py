@@ -1,0 +1,209 @@
+"""Settings: one home of defaults, parsers that hold none, and errors that list all problems."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from utils import config
+from utils.config import (
+    SHAPES_RECIPE,
+    ConfigError,
+    PredictConfig,
+    TrainConfig,
+    build_parser,
+    parse,
+    to_dict,
+)
+
+COMMANDS = (config.TrainConfig, config.TestConfig, config.PredictConfig)
+COMMON = {"format", "classes", "device", "precision", "workers", "max-pixels", "output-root",
+          "debug"}  # fmt: skip
+OPTIONS = {
+    config.TrainConfig: COMMON | {
+        "data", "val-data", "split-file", "name", "arch", "weights", "epochs", "batch-size",
+        "optimizer", "lr", "momentum", "weight-decay", "schedule", "lr-step", "lr-gamma", "warmup",
+        "clip-norm", "min-size", "max-size", "rois", "proposals", "epoch-scenes", "keep", "seed",
+    },
+    config.TestConfig: COMMON | {"weights", "data", "split", "output"},
+    config.PredictConfig: COMMON | {"weights", "source", "data", "score-threshold", "output"},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """``--data auto`` looks into the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def train(*argv) -> TrainConfig:
+    return parse(TrainConfig, argv, "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_option_names_are_frozen(command):
+    flags = {
+        flag.removeprefix("--")
+        for action in build_parser(command, "")._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    }
+    assert flags - {"help"} == OPTIONS[command]
+
+
+@pytest.mark.parametrize(
+    ("short", "field"), [("-b", "batch_size"), ("-j", "workers")]
+)  # fmt: skip
+def test_short_options(short, field):
+    assert getattr(train("--data", "x", short, "7"), field) == 7
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_parsers_hold_no_defaults(command):
+    assert vars(build_parser(command, "").parse_args([])) == {}
+    for action in build_parser(command, "")._actions:
+        assert action.default is argparse.SUPPRESS, action.dest
+
+
+@pytest.mark.parametrize("command", [config.TestConfig, config.PredictConfig])
+def test_no_options_give_the_dataclass(command):
+    assert parse(command, [], "") == command()
+
+
+def test_no_options_give_the_dataclass_for_a_users_data():
+    assert train("--data", "x") == TrainConfig(data="x", weights="coco")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_explained_with_its_default(command):
+    for field in dataclasses.fields(command):
+        assert field.metadata["help"]
+    text = " ".join(build_parser(command, "").format_help().split())
+    assert "(default: auto)" in text
+    assert "None" not in text
+
+
+def test_every_type_is_converted():
+    found = train(
+        "--data", "d", "--classes", "cat", "two words", "--output-root", "out", "--lr", "0.5",
+        "--val-data", "v", "--debug", "--epochs", "3",
+    )  # fmt: skip
+    assert found.classes == ("cat", "two words")
+    assert (found.output_root, found.val_data) == (Path("out"), Path("v"))
+    assert (found.lr, found.epochs, found.debug) == (0.5, 3, True)
+    assert parse(PredictConfig, ["--score-threshold", "0"], "").score_threshold == 0.0
+
+
+def test_auto_data_is_shapes_without_pennfudan():
+    assert train().data == "shapes"
+    assert train("--data", "auto").data == "shapes"
+
+
+def test_auto_data_is_pennfudan_if_it_is_there(tmp_path):
+    (tmp_path / "PennFudanPed").mkdir()
+    found = train()
+    assert (found.data, found.weights) == ("PennFudanPed", "coco")
+    assert found.arch == "maskrcnn_resnet50_fpn"
+
+
+@pytest.mark.parametrize(
+    ("argv", "weights"),
+    [
+        ([], "none"),
+        (["--weights", "auto"], "none"),
+        (["--weights", "imagenet"], "imagenet"),
+        (["--data", "mine"], "coco"),
+        (["--data", "mine", "--weights", "auto"], "coco"),
+        (["--data", "mine", "--weights", "none"], "none"),
+        (["--data", "mine", "--weights", "a.pth"], "a.pth"),
+    ],
+)
+def test_auto_weights(argv, weights):
+    assert train(*argv).weights == weights
+
+
+def test_shapes_bring_their_recipe():
+    found = train("--data", "shapes")
+    assert {name: getattr(found, name) for name in SHAPES_RECIPE} == SHAPES_RECIPE
+
+
+def test_recipe_fills_only_what_was_not_given():
+    found = train("--data", "shapes", "--lr", "0.005", "--batch-size", "2")
+    assert (found.lr, found.batch_size) == (0.005, 2)  # the usual defaults, but asked for
+    assert found.optimizer == SHAPES_RECIPE["optimizer"]
+
+
+def test_recipe_is_for_shapes_alone():
+    assert train("--data", "mine").lr == 0.005
+
+
+WRONG = [
+    ({"epochs": 0}, "--epochs is 0, must be at least 1"),
+    ({"batch_size": 0}, "--batch-size is 0"),
+    ({"min_size": 31}, "--min-size is 31, must be at least 32"),
+    ({"workers": -2}, "--workers is -2"),
+    ({"keep": -1}, "--keep is -1"),
+    ({"seed": -1}, "--seed is -1"),
+    ({"min_size": 900, "max_size": 800}, "--max-size 800 is below --min-size 900"),
+    ({"lr": 0.0}, "--lr is 0.0, must be above 0"),
+    ({"lr": float("nan")}, "--lr is nan"),
+    ({"lr": float("inf")}, "--lr is inf"),
+]
+
+
+@pytest.mark.parametrize(("settings", "text"), WRONG)
+def test_settings_that_cannot_work_are_refused(settings, text):
+    with pytest.raises(ConfigError) as error:
+        TrainConfig(**settings)
+    assert text in str(error.value)
+
+
+def test_least_values_are_allowed():
+    TrainConfig(epochs=1, batch_size=1, min_size=32, max_size=32, rois=1, keep=0, workers=0)
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(ConfigError) as error:
+        TrainConfig(epochs=0, batch_size=-1, lr=-1.0)
+    for flag in ("--epochs", "--batch-size", "--lr"):
+        assert flag in str(error.value)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_outside_0_to_1_is_refused(threshold):
+    with pytest.raises(ConfigError, match="--score-threshold"):
+        PredictConfig(score_threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--epoch", "3"], "--epoch 3"),  # no abbreviations: a new option could change them
+        (["--colour", "red"], "--colour red"),
+        (["--epochs", "many"], "invalid int value: 'many'"),
+        (["--arch", "yolo"], "invalid choice: 'yolo'"),
+        (["--classes"], "expected at least one argument"),
+        (["--data", "x", "--epochs", "0", "--lr", "0"], "--epochs is 0, must be at least 1; --lr"),
+    ],
+)
+def test_wrong_usage_exits_with_2(argv, text, capsys):
+    with pytest.raises(SystemExit) as error:
+        train(*argv)
+    assert error.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_settings_are_written_as_plain_values(command):
+    values = to_dict(command(output_root=Path("out"), classes=("cat",)))
+    assert json.loads(json.dumps(values))["output_root"] == "out"
+    assert set(values) == {field.name for field in dataclasses.fields(command)}
+
+
+def test_settings_cannot_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().lr = 1.0

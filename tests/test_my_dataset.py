@@ -1,0 +1,323 @@
+"""From records to checked targets, and from a folder or a weights file to both sides of a split."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from torchvision.ops import masks_to_boxes
+
+from my_dataset import (
+    InstanceDataset,
+    PennFudanDataset,
+    ShapesDataset,
+    mask_box,
+    open_evaluation_data,
+    open_training_data,
+    read_data,
+    record_target,
+)
+from nets.contract import TargetError, check_target
+from utils.data.loader import SampleKey
+from utils.data.records import DataError, ImageRecord, Instance
+from utils.data.transforms import train_transforms
+
+
+def tree_hash(root):
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        digest.update(f"{path.relative_to(root)} {path.lstat().st_mtime_ns}".encode())
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def same(sample, other):
+    (image, target), (other_image, other_target) = sample, other
+    return torch.equal(image, other_image) and all(
+        torch.equal(target[field], other_target[field]) for field in ("boxes", "masks", "labels")
+    )
+
+
+def names(dataset):
+    return set(dataset.data.names())
+
+
+def test_image_without_objects_gives_empty_tensors(drawn_pennfudan):
+    image, target = PennFudanDataset(drawn_pennfudan)[1]
+    assert image.shape == (3, 64, 72)
+    assert {field: tuple(target[field].shape) for field in ("boxes", "labels", "masks")} == {
+        "boxes": (0, 4),
+        "labels": (0,),
+        "masks": (0, 64, 72),
+    }
+    assert target["image_id"] == 2
+
+
+def test_samples_hold_the_pixels_and_objects_on_disk(drawn_pennfudan):
+    dataset = PennFudanDataset(drawn_pennfudan)
+    assert len(dataset) == 6
+    for (image, target), record in zip(dataset, dataset.data.images, strict=True):
+        with Image.open(record.path) as picture:
+            pixels = np.asarray(picture)
+        assert np.allclose(image.permute(1, 2, 0) * 255, pixels, atol=1e-4)
+        with Image.open(drawn_pennfudan / "PedMasks" / f"{record.path.stem}_mask.png") as mask:
+            ids = torch.tensor(np.asarray(mask).astype(int))
+        expected = torch.stack([ids == i for i in ids.unique() if i]) if ids.any() else None
+        if expected is None:
+            continue
+        assert torch.equal(target["masks"].bool(), expected)
+        assert torch.equal(target["boxes"], masks_to_boxes(expected) + torch.tensor([0, 0, 1, 1]))
+        assert torch.equal(target["area"], expected.sum((1, 2)).float())
+
+
+def test_numbers_count_from_the_end_and_iteration_ends(drawn_pennfudan):
+    dataset = PennFudanDataset(drawn_pennfudan)
+    assert same(dataset[-1], dataset[5])
+    for one in (dataset, ShapesDataset(3)):
+        assert sum(1 for _ in one) == len(one)
+        with pytest.raises(IndexError):
+            one[len(one)]
+
+
+def test_reading_leaves_the_data_folder_as_it_was(drawn_pennfudan):
+    before = tree_hash(drawn_pennfudan)
+    data = open_training_data(str(drawn_pennfudan))
+    assert sum(1 for side in (data.train, data.val) for _ in side) == 6
+    assert tree_hash(drawn_pennfudan) == before
+
+
+def test_augmentation_depends_on_the_key_alone(drawn_pennfudan):
+    def fresh(seed=5):
+        return InstanceDataset(read_data(drawn_pennfudan), train_transforms(), seed)
+
+    keys = [SampleKey(epoch, number) for epoch in range(4) for number in range(6)]
+    forward = {key: fresh()[key] for key in keys}
+    dataset = fresh()
+    backward = {}
+    for key in reversed(keys):
+        torch.rand(3)
+        backward[key] = dataset[key]
+    assert all(same(forward[key], backward[key]) for key in keys)
+    assert not all(same(forward[key], forward[SampleKey(0, key.number)]) for key in keys)
+    assert not all(same(forward[key], fresh(seed=6)[key]) for key in keys)
+
+
+def test_global_random_state_is_left_alone(drawn_pennfudan):
+    dataset = InstanceDataset(read_data(drawn_pennfudan), train_transforms())
+    torch.manual_seed(0)
+    expected = torch.rand(4)
+    torch.manual_seed(0)
+    assert dataset[0]
+    assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.gpu
+def test_random_state_of_the_gpu_is_left_alone(drawn_pennfudan):
+    torch.cuda.manual_seed(11)
+    before = torch.cuda.get_rng_state()
+    assert InstanceDataset(read_data(drawn_pennfudan), train_transforms())[0]
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_picture_that_changed_size_is_named(drawn_pennfudan):
+    dataset = PennFudanDataset(drawn_pennfudan)
+    Image.new("RGB", (10, 20)).save(dataset.data.images[0].path)
+    with pytest.raises(DataError, match=r"crowded\.png: is 10x20 .* annotation says 96x80"):
+        dataset[0]
+
+
+@pytest.mark.parametrize(("epoch", "always", "checked"), [(0, False, True), (1, False, False),
+                                                          (1, True, True)])  # fmt: skip
+def test_targets_are_checked_in_the_first_epoch_or_always(drawn_pennfudan, epoch, always, checked):
+    data = read_data(drawn_pennfudan)
+    wrong = replace(data.images[2].instances[0], label=2)
+    images = (replace(data.images[2], instances=(wrong,)),)
+    dataset = InstanceDataset(replace(data, images=images), check_always=always)
+    if checked:
+        with pytest.raises(TargetError, match=r"one_box\.png: target 'labels'"):
+            dataset[SampleKey(epoch, 0)]
+    else:
+        assert dataset[SampleKey(epoch, 0)][1]["labels"].tolist() == [2]
+
+
+THIN = {
+    "pixel": ((4, 4), (6, 6), (6, 4, 7, 5)),
+    "row": ((3, 3), (2, 8), (2, 3, 9, 4)),
+    "column": ((0, 9), (5, 5), (5, 0, 6, 10)),
+    "corner pixel": ((9, 9), (11, 11), (11, 9, 12, 10)),
+    "everything": ((0, 9), (0, 11), (0, 0, 12, 10)),
+}
+
+
+@pytest.mark.parametrize("thin", THIN)
+def test_thin_objects_have_valid_boxes(thin):
+    rows, columns, box = THIN[thin]
+    mask = np.zeros((10, 12), np.uint8)
+    mask[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1] = 1
+    record = ImageRecord(1, Path("a.png"), 12, 10, (Instance.from_mask(1, mask),))
+    target = record_target(record)
+    check_target(target, 10, 12, 2, "a.png")
+    assert target["boxes"].tolist() == [list(map(float, box))]
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 15), st.integers(1, 15))).filter(np.any))
+def test_mask_box_is_torchvisions_box_one_wider(mask):
+    expected = masks_to_boxes(torch.from_numpy(mask)[None])[0] + torch.tensor([0, 0, 1, 1])
+    assert list(mask_box(mask)) == expected.tolist()
+
+
+def test_crowds_and_objects_without_a_pixel_are_left_out():
+    mask = np.zeros((10, 12), bool)
+    mask[2:4, 3:6] = True
+    objects = (
+        Instance.from_mask(1, mask, iscrowd=1),
+        Instance.from_mask(2, np.zeros((10, 12))),
+        Instance.from_mask(3, mask),
+        Instance(4, [[0.0, 0, 4, 0, 4, 5, 0, 5], [6.0, 5, 8, 5, 8, 7, 6, 7]], (0, 0, 8, 7), 24),
+    )
+    target = record_target(ImageRecord(7, Path("a.png"), 12, 10, objects))
+    check_target(target, 10, 12, 5, "a.png")
+    assert target["labels"].tolist() == [3, 4]
+    assert target["boxes"].tolist() == [[3, 2, 6, 4], [0, 0, 8, 7]]
+    assert target["area"].tolist() == [6, 24]
+    assert target["iscrowd"].tolist() == [0, 0]
+    assert record_target(ImageRecord(7, Path("a.png"), 12, 10, objects[:2]))["masks"].shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda root: root / "gone", "no such folder.*--data"),
+        (lambda root: root, r"no known data set here; expected .*PNGImages/ \+ PedMasks/"),
+    ],
+)
+def test_folder_that_is_no_data_set_is_refused(tmp_path, make, match):
+    with pytest.raises(DataError, match=match):
+        read_data(make(tmp_path))
+
+
+def test_classes_rename_what_was_read(drawn_pennfudan):
+    assert read_data(drawn_pennfudan).classes == ("person",)
+    assert read_data(str(drawn_pennfudan), "id-masks", ["walker"]).classes == ("walker",)
+
+
+def test_training_scenes_are_fresh_each_epoch_and_held_out_ones_are_not():
+    train, held_out = ShapesDataset(4), ShapesDataset(4, held_out=True)
+    scenes = {
+        train[SampleKey(epoch, number)][0].numpy().tobytes()
+        for epoch in range(3)
+        for number in range(4)
+    } | {ShapesDataset(4, seed=1)[number][0].numpy().tobytes() for number in range(4)}
+    assert len(scenes) == 16
+    for number in range(4):
+        first = held_out[SampleKey(0, number)]
+        assert same(first, held_out[SampleKey(9, number)])
+        assert same(first, ShapesDataset(50, held_out=True, seed=8)[number])
+        assert first[0].numpy().tobytes() not in scenes
+
+
+def test_scene_targets_keep_the_contract_when_flipped():
+    dataset = ShapesDataset(20, train_transforms(), check_always=True)
+    for epoch in range(2):
+        for number in range(20):
+            image, target = dataset[SampleKey(epoch, number)]
+            assert image.shape == (3, 128, 128)
+            assert len(target["labels"]) > 0
+
+
+def test_folder_is_split_and_the_split_can_be_reused(drawn_pennfudan, tmp_path):
+    data = open_training_data(str(drawn_pennfudan), seed=2)
+    assert names(data.train) | names(data.val) == set(read_data(drawn_pennfudan).names())
+    assert not names(data.train) & names(data.val)
+    assert (len(data.train), len(data.val)) == (5, 1)
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps(data.split.to_dict()), encoding="utf-8")
+    again = open_training_data(str(drawn_pennfudan), split_file=path, seed=99)
+    assert names(again.val) == names(data.val)
+    assert again.split == data.split
+
+
+def test_separate_folder_is_validated_on_whole(drawn_pennfudan, tmp_path):
+    other = tmp_path / "other"
+    (drawn_pennfudan / "PNGImages").rename(drawn_pennfudan / "images")
+    (drawn_pennfudan / "PedMasks").rename(drawn_pennfudan / "masks")
+    drawn_pennfudan.rename(other)
+    root = tmp_path / "own"
+    for folder in ("PNGImages", "PedMasks"):
+        (root / folder).mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(root / "PNGImages" / "a.png")
+    Image.new("L", (9, 9)).save(root / "PedMasks" / "a.png")
+    data = open_training_data(str(root), val_data=other)
+    assert (len(data.train), len(data.val)) == (1, 6)
+    assert data.val.data.classes == data.train.data.classes == ("person",)
+    found = open_evaluation_data(data.description(str(root)), ("person",), "", "auto", "auto")
+    assert names(found) == names(data.val)
+
+
+def test_shapes_need_no_folder():
+    data = open_training_data("shapes", epoch_scenes=3)
+    assert (len(data.train), len(data.val)) == (3, 50)
+    found = open_evaluation_data(data.description("shapes"), data.train.data.classes, "", "auto",
+                                 "auto")  # fmt: skip
+    assert names(found) == set(data.split.val)
+    with pytest.raises(DataError, match="draws its training scenes fresh"):
+        open_evaluation_data(data.description("shapes"), (), "", "auto", "train")
+
+
+@pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/.", "{}//"])
+@pytest.mark.parametrize(("part", "count"), [("auto", 1), ("val", 1), ("train", 5), ("all", 6)])
+def test_parts_of_the_models_own_data(drawn_pennfudan, spelling, part, count):
+    root = spelling.format(drawn_pennfudan)
+    data = open_training_data(root)
+    description = json.loads(json.dumps(data.description(root)))
+    found = open_evaluation_data(description, ("person",), "", "auto", part)
+    assert len(found) == count
+    if count < 6:
+        assert names(found) == names(data.train if part == "train" else data.val)
+
+
+def test_moved_data_keeps_its_split(drawn_pennfudan, tmp_path):
+    data = open_training_data(str(drawn_pennfudan))
+    drawn_pennfudan.rename(tmp_path / "moved")
+    description = data.description(str(drawn_pennfudan))
+    found = open_evaluation_data(description, ("person",), str(tmp_path / "moved"), "auto", "auto")
+    assert names(found) == names(data.val)
+
+
+@pytest.mark.parametrize("part", ["auto", "val", "train"])
+def test_changed_data_is_refused(drawn_pennfudan, part):
+    data = open_training_data(str(drawn_pennfudan))
+    description = data.description(str(drawn_pennfudan))
+    Image.new("L", (64, 72)).save(drawn_pennfudan / "PedMasks" / "one_box_mask.png")
+    with pytest.raises(DataError, match=r"not the data the split was drawn from.*--split all"):
+        open_evaluation_data(description, ("person",), "", "auto", part)
+    assert len(open_evaluation_data(description, ("person",), "", "auto", "all")) == 6
+
+
+def test_weights_without_data_need_a_folder(drawn_pennfudan):
+    with pytest.raises(DataError, match="names no data set; give one with --data"):
+        open_evaluation_data({}, ("person",), "", "auto", "auto")
+    found = open_evaluation_data({}, ("walker",), str(drawn_pennfudan), "auto", "auto")
+    assert len(found) == 6
+    assert found.data.classes == ("walker",)
+
+
+def test_class_the_model_does_not_know_is_named(drawn_pennfudan):
+    with pytest.raises(DataError, match="class 'person' is not one of cat, dog"):
+        open_evaluation_data({}, ("cat", "dog"), str(drawn_pennfudan), "auto", "auto")
+
+
+def test_real_set_trains_on_120_and_holds_out_50(pennfudan_root):
+    data = open_training_data(str(pennfudan_root))
+    assert (len(data.train), len(data.val)) == (120, 50)
+    for dataset in (data.train, data.val):
+        image, target = dataset[0]
+        assert image.shape[-2:] == target["masks"].shape[-2:]
+        assert len(target["labels"]) > 0

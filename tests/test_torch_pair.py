@@ -1,0 +1,86 @@
+"""torch and torchvision that do not fit each other are named before anything else fails."""
+
+from importlib import metadata
+
+import pytest
+
+from nets import torch_pair
+from nets.torch_pair import check_torch_pair, misfit
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "requires", "wanted"),
+    [
+        ("2.15.0", [], None),
+        ("2.15.0", ["numpy"], None),
+        ("2.15.0", ["numpy>=99", "pillow!=8.3.*,>=5.3.0"], None),
+        ("2.15.0", ["numpy", "torch"], None),
+        ("2.15.0", ["numpy", "torch==2.15.0", "pillow"], None),
+        ("2.15.0+cu130", ["torch==2.15.0"], None),
+        ("2.15.0+cpu", ["torch (==2.15.0)"], None),
+        ("2.16.0.dev20260101", ["torch>=2.15"], None),
+        ("2.15.0", ["torch==2.15.0; python_version >= '3.9'"], None),
+        ("2.15.1", ["torch==2.15.0"], "==2.15.0"),
+        ("2.14.0+cpu", ["numpy", "torch==2.15.0", "pillow"], "==2.15.0"),
+        ("2.9.0", ["torch>=2.10"], ">=2.10"),  # as numbers, not as text
+    ],
+)
+def test_misfit_is_the_torch_that_torchvision_asks_for(torch_version, requires, wanted):
+    assert misfit(torch_version, requires) == wanted
+
+
+def test_the_installed_pair_fits():
+    check_torch_pair()
+
+
+@pytest.mark.parametrize("missing", ["torch", "torchvision"])
+def test_a_missing_package_is_named(missing, monkeypatch):
+    def version(package):
+        if package == missing:
+            raise metadata.PackageNotFoundError(package)
+        return "2.15.0"
+
+    monkeypatch.setattr(torch_pair.metadata, "version", version)
+
+    with pytest.raises(ImportError, match=rf"^{missing} is missing: pip install -r"):
+        check_torch_pair()
+
+
+def install(monkeypatch, torch_version, requires):
+    versions = {"torch": torch_version, "torchvision": "0.30.0"}
+    monkeypatch.setattr(torch_pair.metadata, "version", versions.__getitem__)
+    monkeypatch.setattr(torch_pair.metadata, "requires", lambda package: requires)
+
+
+def test_a_torchvision_for_another_torch_is_refused_unimported(monkeypatch):
+    install(monkeypatch, "2.14.0", ["torch==2.15.0"])
+    monkeypatch.setattr(torch_pair, "import_module", lambda name: pytest.fail("was imported"))
+
+    with pytest.raises(ImportError) as caught:
+        check_torch_pair()
+
+    for part in ("torch 2.14.0", "torchvision 0.30.0", "torch==2.15.0", "--force-reinstall"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("operator torchvision::nms does not exist"),
+        ImportError("cannot import name 'x' from 'torch'"),
+        OSError("libcudart.so.13: cannot open shared object file"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_pair_that_fails_at_import_is_explained(error, monkeypatch):
+    def fail(name):
+        raise error
+
+    install(monkeypatch, "2.15.0", None)  # metadata that says nothing
+    monkeypatch.setattr(torch_pair, "import_module", fail)
+
+    with pytest.raises(ImportError) as caught:
+        check_torch_pair()
+
+    for part in ("torch 2.15.0", "torchvision 0.30.0", str(error), "--force-reinstall"):
+        assert part in str(caught.value)
