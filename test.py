@@ -12,7 +12,6 @@ import sys
 from tqdm import tqdm
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
-from my_dataset import open_evaluation_data
 from nets.weights_file import load_weights
 from utils.config import TestConfig, parse
 from utils.data.images import limit_pixels
@@ -22,6 +21,7 @@ from utils.evaluation.coco_evaluator import CocoEvaluator
 from utils.evaluation.table import metrics_table
 from utils.exit_codes import run
 from utils.folders import new_folder, write_json
+from utils.open_data import open_evaluation_data
 from utils.prediction.predictor import Predictor
 from utils.training.checkpoint import find_weights
 from utils.training.engine import evaluate

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
-from my_dataset import TrainingData, open_training_data
 from nets.initial_weights import (
     PRETRAINED_TRAINABLE_LAYERS,
     load_initial_weights,
@@ -31,6 +30,7 @@ from utils.data.images import READING_RULE, limit_pixels
 from utils.data.loader import EpochSampler, eval_loader, train_loader, worker_count
 from utils.device import choose_device, choose_precision, describe
 from utils.exit_codes import run
+from utils.open_data import TrainingData, open_training_data
 from utils.training.checkpoint import BEST, EPOCH_PREFIX, Checkpoints, training_state
 from utils.training.engine import train_one_epoch
 from utils.training.panels import training_panel

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from my_dataset import open_training_data
 from utils.data.images import load_image
 from utils.data.records import DataError
+from utils.open_data import open_training_data
 from utils.prediction.sources import find_images, held_out_images
 
 TREE = ["b.png", "A.JPG", "sub/c.bmp", "sub/deep er/图像 1.png", ".hidden.png", "notes.txt"]

@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 
-from my_dataset import TrainingData, open_training_data
 from utils.data.loader import EpochSampler, eval_loader, train_loader
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator
 from utils.evaluation.table import metrics_table
+from utils.open_data import TrainingData, open_training_data
 from utils.training.engine import evaluate, to_device
 
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from my_dataset import open_evaluation_data
 from utils.data.images import IMAGE_SUFFIXES, list_images, load_image
 from utils.data.loader import SampleKey
 from utils.data.records import DataError
+from utils.open_data import open_evaluation_data
 
 
 class SourceImage(NamedTuple):
