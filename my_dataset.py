@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+import nets  # noqa: F401  (checks that torchvision fits torch)
 from nets.contract import Target, check_target
 from utils.data import shapes
 from utils.data.id_masks import find_layout, read_id_masks
@@ -28,7 +30,19 @@ from utils.data.records import DataError, ImageRecord, RecordSet, instance_masks
 from utils.data.transforms import eval_transforms
 
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
-READERS: dict[str, Callable[[Path], RecordSet]] = {"id-masks": read_id_masks}
+
+
+class Reader(NamedTuple):
+    """How one annotation format is recognised in a folder, and read."""
+
+    recognises: Callable[[Path], object]  # true if the folder is of this format
+    read: Callable[[Path], RecordSet]
+    wants: str  # what a folder of this format holds, for messages
+
+
+READERS = {
+    "id-masks": Reader(find_layout, read_id_masks, "PNGImages/ + PedMasks/ or images/ + masks/")
+}
 
 
 class InstanceDataset(Dataset[tuple[Tensor, Target]]):
@@ -162,16 +176,15 @@ def read_data(root: Path | str, format: str = "auto", classes: Sequence[str] = (
     """
     root = Path(root)
     reader = READERS[detect_format(root) if format == "auto" else format]
-    return reader(root).renamed(classes)
+    return reader.read(root).renamed(classes)
 
 
 def detect_format(root: Path) -> str:
     """Which reader understands the folder; ``DataError`` says what was looked for if none does."""
     if not root.exists():
         raise DataError(f"{root}: no such folder; give your data set's folder with --data")
-    if find_layout(root):
-        return "id-masks"
-    raise DataError(
-        f"{root}: no known data set here; expected the folders PNGImages/ + PedMasks/ or "
-        "images/ + masks/ (docs/data.md)"
-    )
+    for name, reader in READERS.items():
+        if reader.recognises(root):
+            return name
+    wanted = "; ".join(f"{name}: {reader.wants}" for name, reader in READERS.items())
+    raise DataError(f"{root}: no known data set here. Expected {wanted} (docs/data.md)")

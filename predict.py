@@ -20,36 +20,33 @@ from utils.device import choose_device, choose_precision
 from utils.exit_codes import run
 from utils.folders import new_folder
 from utils.prediction.outputs import PredictionWriter
-from utils.prediction.predictor import Predictor, above
-from utils.prediction.sources import find_images, held_out_images
-from utils.training.checkpoint import find_weights
+from utils.prediction.predictor import Predictor
+from utils.prediction.sources import find_images, labelled_images
+from utils.weights_lookup import find_weights, run_name
 
 
 def main(config: PredictConfig) -> None:
     device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
     limit_pixels(config.max_pixels)
 
     path = find_weights(config.weights, config.output_root)
     weights = load_weights(path, config.classes)
-    predictor = Predictor(weights, device, precision)
-    threshold = config.score_threshold
-    if threshold is None:
-        threshold = predictor.score_threshold
+    precision = choose_precision(config.precision, device, weights.precision)
+    predictor = Predictor(weights, device, precision, config.score_threshold)
     if config.source:
         images = find_images(config.source)
     else:
-        images = held_out_images(weights.data, weights.classes, config.data, config.format)
-    print(f"weights {path} ({weights.arch}), score threshold {threshold}, {precision.name} on "
-          f"{device.type}, {len(images)} images")  # fmt: skip
+        images = labelled_images(weights.data, weights.classes, config.data, config.format)
+    print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
+    print(f"{len(images)} images, score threshold {predictor.score_threshold}")
 
-    folder = new_folder(config.output or config.output_root / "runs" / "predict" / path.parent.name)
+    folder = new_folder(config.output or config.output_root / "runs" / "predict" / run_name(path))
     writer = PredictionWriter(folder, weights.classes)
     failures: list[str] = []
     for image in tqdm(images, "predicting", unit="image", leave=False, disable=None):
         try:
             pixels = image.read()
-            prediction = above(predictor(pixels), threshold)
+            prediction = predictor(pixels)
         except DataError as error:  # the other pictures are still wanted
             failures.append(f"{image.name}: {error}")
             continue

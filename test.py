@@ -12,8 +12,10 @@ import sys
 from tqdm import tqdm
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
+from nets.mask_rcnn import input_size
 from nets.weights_file import load_weights
 from utils.config import TestConfig, parse
+from utils.data.doctor import check_sizes
 from utils.data.images import limit_pixels
 from utils.data.loader import eval_loader, worker_count
 from utils.device import choose_device, choose_precision
@@ -22,22 +24,22 @@ from utils.evaluation.table import metrics_table
 from utils.exit_codes import run
 from utils.folders import new_folder, write_json
 from utils.open_data import open_evaluation_data
-from utils.prediction.predictor import Predictor
-from utils.training.checkpoint import find_weights
 from utils.training.engine import evaluate
+from utils.weights_lookup import find_weights, run_name
 
 
 def main(config: TestConfig) -> None:
     device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
     limit_pixels(config.max_pixels)
 
     path = find_weights(config.weights, config.output_root)
     weights = load_weights(path, config.classes)
-    model = Predictor(weights, device, precision).model
+    precision = choose_precision(config.precision, device, weights.precision)
+    model = weights.build().to(device, memory_format=precision.memory_format)
     dataset = open_evaluation_data(
-        weights.data, weights.classes, config.data, config.format, config.split
+        weights.data, weights.classes, data=config.data, format=config.format, part=config.split
     )
+    check_sizes(dataset.data, *input_size(model))
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
     print(f"data {dataset.data.root}: {len(dataset)} images")
 
@@ -47,7 +49,7 @@ def main(config: TestConfig) -> None:
     evaluate(model, progress, precision, evaluator.process, with_losses=False)
     metrics = evaluator.evaluate()
 
-    folder = new_folder(config.output or config.output_root / "runs" / "test" / path.parent.name)
+    folder = new_folder(config.output or config.output_root / "runs" / "test" / run_name(path))
     write_json(folder / "metrics.json", metrics)
     print(metrics_table(metrics, dataset.data.classes))
     print(f"written: {folder / 'metrics.json'}")

@@ -10,6 +10,7 @@ tensorboard --logdir runs
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,7 @@ from typing import Any
 import torch
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
-from nets.initial_weights import (
-    PRETRAINED_TRAINABLE_LAYERS,
-    load_initial_weights,
-    start_options,
-)
+from nets.initial_weights import KINDS, InitialWeights, read_initial_weights
 from nets.mask_rcnn import build_model
 from nets.weights_file import WeightsFile
 from utils.config import SHAPES, TrainConfig, parse, to_dict
@@ -32,12 +29,13 @@ from utils.device import choose_device, choose_precision, describe
 from utils.exit_codes import run
 from utils.open_data import TrainingData, open_training_data
 from utils.training.checkpoint import BEST, EPOCH_PREFIX, Checkpoints, training_state
-from utils.training.engine import train_one_epoch
+from utils.training.engine import seed_epoch, train_one_epoch
 from utils.training.panels import training_panel
 from utils.training.recorder import Recorder, log, open_log
 from utils.training.run_folder import RunFolder, environment
 from utils.training.schedule import build_optimizer, build_schedule
 from utils.training.validation import Validation
+from utils.weights_lookup import find_weights
 
 
 def main(config: TrainConfig) -> None:
@@ -54,11 +52,13 @@ def main(config: TrainConfig) -> None:
     train_batches = train_loader(data.train, sampler, config.batch_size, workers, pin)
     val_batches = eval_loader(data.val, workers, pin)
 
-    options = model_options(config)
-    trainable = None if config.weights == "none" else PRETRAINED_TRAINABLE_LAYERS
-    model = build_model(config.arch, len(classes) + 1, trainable_layers=trainable, **options)
-    loaded = load_initial_weights(model, config.arch, config.weights)
-    model = model.to(device, memory_format=torch.channels_last)
+    initial = open_weights(config)
+    options = {**initial.options, **network_options(config)}
+    model = build_model(
+        config.arch, len(classes) + 1, trainable_layers=initial.trainable_layers, **options
+    )
+    loaded = initial.load_into(model)
+    model = model.to(device, memory_format=precision.memory_format)
     optimizer = build_optimizer(model, config)
     schedule = build_schedule(optimizer, config, len(train_batches))
     scaler = precision.scaler()
@@ -73,20 +73,22 @@ def main(config: TrainConfig) -> None:
         recorder.picture("train/batch0", training_panel(data.train, sampler), "train_batch0.jpg")
         recorder.picture("val/labels", validation.panels.labels(), "val_gt.jpg")
         for epoch in range(config.epochs):
+            seed_epoch(config.seed, epoch)
             sampler.epoch = epoch
             recorder.start_epoch(epoch)
             train_one_epoch(
-                model, train_batches, optimizer, schedule, precision, scaler, config.clip_norm,
-                recorder.step,
+                model, train_batches, optimizer, schedule, precision, scaler,
+                clip_norm=config.clip_norm, on_step=recorder.step,
             )  # fmt: skip
             val_losses, metrics = validation.run(model)
             recorder.end_epoch(val_losses, metrics)
             weights = WeightsFile(
                 config.arch, len(classes) + 1, classes, model.state_dict(), options,
-                preprocessing={"reading": READING_RULE}, data=data.description(config.data),
-                metrics=metrics, epoch=epoch,
+                preprocessing={"reading": READING_RULE}, precision=precision.name,
+                data=data.description(), metrics=metrics, epoch=epoch,
             )  # fmt: skip
-            is_best = checkpoints.save(weights, training_state(optimizer, schedule, scaler))
+            state = training_state(optimizer, schedule, scaler, to_dict(config))
+            is_best = checkpoints.save(weights, state)
             if is_best:
                 folder.write_json("metrics.json", {"epoch": epoch, **metrics})
             found = validation.panels.found()
@@ -97,26 +99,39 @@ def main(config: TrainConfig) -> None:
 def open_data(config: TrainConfig) -> TrainingData:
     """Both sides of the split, every image file decoded once so that none fails in the night."""
     data = open_training_data(
-        config.data, config.format, config.classes, config.val_data, config.split_file,
-        config.epoch_scenes, config.seed, config.debug,
-    )  # fmt: skip
+        config.data,
+        format=config.format,
+        classes=config.classes,
+        val_data=config.val_data,
+        split_file=config.split_file,
+        epoch_scenes=config.epoch_scenes,
+        seed=config.seed,
+        check_always=config.debug,
+    )
     if config.data != SHAPES:
         for part in (data.train.data, data.val.data):
             check_images(part, config.min_size, config.max_size)
     return data
 
 
-def model_options(config: TrainConfig) -> dict[str, Any]:
+def open_weights(config: TrainConfig) -> InitialWeights:
+    """The tensors to start from; a file is found by name as in the other commands."""
+    name = config.weights
+    if name not in KINDS:
+        name = str(find_weights(name, config.output_root))
+    return read_initial_weights(config.arch, name)
+
+
+def network_options(config: TrainConfig) -> dict[str, Any]:
     """Keywords of ``build_model`` that belong to the trained network and stay in its file."""
     return {
-        **start_options(config.arch, config.weights),
         "min_size": config.min_size,
         "max_size": config.max_size,
         "box_batch_size_per_image": config.rois,
         "rpn_pre_nms_top_n_train": config.proposals,
         "rpn_post_nms_top_n_train": config.proposals,
-        "rpn_pre_nms_top_n_test": min(config.proposals, 1000),
-        "rpn_post_nms_top_n_test": min(config.proposals, 1000),
+        "rpn_pre_nms_top_n_test": config.proposals // 2 or 1,
+        "rpn_post_nms_top_n_test": config.proposals // 2 or 1,
     }
 
 
@@ -127,12 +142,9 @@ def describe_run(
     folder.write_json("args.json", to_dict(config))
     folder.write_json("environment.json", machine)
     folder.write_json("split.json", data.split.to_dict())
-    classes = data.train.data.classes
     log.info("run %s: %s", folder.name, folder.record)
-    log.info(
-        "data %s (%s): %d training and %d held-out images, classes %s",
-        config.data, data.train.data.format, len(data.train), len(data.val), ", ".join(classes),
-    )  # fmt: skip
+    for name, part in (("training", data.train.data), ("held out", data.val.data)):
+        log.info("%s: %s", name, part.summary())
     log.info(
         "network %s, input %d to %d px, %s on %s",
         config.arch, config.min_size, config.max_size, machine["precision"], machine["device"],
@@ -142,16 +154,18 @@ def describe_run(
 
 def say_goodbye(config: TrainConfig, folder: RunFolder, checkpoints: Checkpoints) -> None:
     """Say where everything is and what to run next."""
+    best = folder.weights / BEST
     newest = f"{EPOCH_PREFIX}{config.epochs - 1}.pth" if config.keep else BEST
-    root = "" if config.output_root == Path() else f" --output-root {config.output_root}"
-    log.info(
-        "done. Best segm AP %.3f in epoch %d: %s\n"
-        "curves and pictures: %s (tensorboard --logdir %s)\n"
-        "next: python test.py --weights %s\n"
-        "      python predict.py --weights %s%s",
-        checkpoints.best, checkpoints.best_epoch + 1, folder.weights / BEST, folder.record,
-        folder.record.parent, folder.weights / BEST, newest, root,
-    )  # fmt: skip
+    root = []
+    if config.output_root != Path():
+        root = ["--output-root", str(config.output_root)]
+    test = shlex.join(["python", "test.py", "--weights", str(best), *root])
+    predict = shlex.join(["python", "predict.py", "--weights", newest, *root])
+    score = "undefined" if checkpoints.best is None else f"{checkpoints.best:.3f}"
+    log.info("done. Best segm AP %s in epoch %d: %s", score, checkpoints.best_epoch + 1, best)
+    log.info("curves and pictures: %s (%s)", folder.record,
+             shlex.join(["tensorboard", "--logdir", str(folder.record.parent)]))  # fmt: skip
+    log.info("next: %s\n      %s", test, predict)
 
 
 if __name__ == "__main__":

@@ -2,4 +2,7 @@
 
 from nets.torch_pair import check_torch_pair
 
-check_torch_pair()
+try:
+    check_torch_pair()
+except ImportError as error:
+    raise SystemExit(f"error: {error}") from None

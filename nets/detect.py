@@ -44,8 +44,7 @@ def detect(
 
     losses: Losses = {}
     if targets is not None:
-        with _heads_compute_losses(model), torch.random.fork_rng():
-            torch.manual_seed(LOSS_SEED)
+        with _heads_compute_losses(model), _fixed_seed(batch.tensors.device):
             proposals, rpn_losses = model.rpn(batch, features, resized_targets)
             _, head_losses = model.roi_heads(
                 features, proposals, batch.image_sizes, resized_targets
@@ -69,6 +68,17 @@ def _prediction(
         scores=found["scores"].float().cpu(),
         masks=paste_masks(found["masks"], boxes, *original),
     )
+
+
+@contextmanager
+def _fixed_seed(device: torch.device) -> Iterator[None]:
+    """Draw the same samples every time, and leave the random states of training alone."""
+    index = device.index if device.index is not None else 0
+    with torch.random.fork_rng(devices=[index] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(LOSS_SEED)
+        if device.type == "cuda":
+            torch.cuda.default_generators[index].manual_seed(LOSS_SEED)
+        yield
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from nets.weights_file import (
 
 # These tensors depend on the classes; all others must fit, or the file is of another network.
 CLASS_DEPENDENT = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
+KINDS = ("coco", "imagenet", "none")  # what --weights can name beside a file
 COCO_ARCHITECTURES = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2")
 BODY = "backbone.body."
 PRETRAINED_TRAINABLE_LAYERS = 3  # the deepest backbone stages, torchvision's default
@@ -48,43 +49,51 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def start_options(arch: str, weights: str) -> dict[str, Any]:
-    """How the network is built for a start from ``weights``: keywords of ``build_model``.
+@dataclass(frozen=True)
+class InitialWeights:
+    """Tensors to start from, and how a network is built for them.
 
-    From scratch everything trains. With pretrained weights the batch norms are frozen, with the
-    epsilon they were trained with.
+    ``state`` is None for a start from scratch. ``options`` are keywords of ``build_model`` that
+    stay with the network; ``trainable_layers`` is how many backbone stages are to train, None for
+    all.
     """
-    if weights == "none":
-        return {"frozen_norm": False}
-    if weights == "coco":
-        eps = 0.0 if arch == "maskrcnn_resnet50_fpn" else 1e-5
-    elif weights == "imagenet":
-        eps = 1e-5
-    else:
-        content = read_pth(Path(weights))
-        options = content.get("options") or norm_options(state_dict_of(content))
-        eps = options.get("norm_eps", 1e-5)
-    return {"frozen_norm": True, "norm_eps": eps}
+
+    source: str
+    state: StateDict | None
+    options: dict[str, Any]
+    trainable_layers: int | None = PRETRAINED_TRAINABLE_LAYERS
+    backbone_only: bool = False
+
+    def load_into(self, model: MaskRCNN) -> LoadReport:
+        """Fill a network built with ``options``; ``WeightsError`` if the tensors do not fit."""
+        if self.state is None:
+            return LoadReport(self.source, 0, len(model.state_dict()), {})
+        return fit_state_dict(model, self.state, self.source, self.backbone_only)
 
 
-def load_initial_weights(model: MaskRCNN, arch: str, weights: str) -> LoadReport:
-    """Fill ``model`` from ``weights``: ``coco``, ``imagenet``, ``none`` or a file's path.
+def read_initial_weights(arch: str, weights: str) -> InitialWeights:
+    """What ``weights`` names: ``coco``, ``imagenet``, ``none`` or a file's path.
 
     COCO and ImageNet weights come from torchvision's local cache, or are downloaded (hash checked).
+    From scratch everything trains. With pretrained weights the batch norms are frozen, with the
+    epsilon they were trained with; beside an ImageNet backbone all other norms are new and train.
 
     Raises:
-        WeightsError: they cannot be had or do not fit; the message names the ways on.
+        WeightsError: they cannot be had; the message names the ways on.
     """
     if weights == "none":
-        total = len(model.state_dict())
-        return LoadReport("none (from scratch)", 0, total, {})
+        return InitialWeights("none (from scratch)", None, {"frozen_norm": False}, None)
+    if weights == "imagenet":
+        options = {"frozen_norm": "body", "norm_eps": 1e-5}
+        source = "ImageNet (backbone only)"
+        return InitialWeights(source, _imagenet(arch), options, backbone_only=True)
     if weights == "coco":
-        state, source = _coco(arch), "COCO"
-    elif weights == "imagenet":
-        state, source = _imagenet(arch), "ImageNet (backbone only)"
-    else:
-        state, source = state_dict_of(read_pth(Path(weights))), weights
-    return fit_state_dict(model, state, source, backbone_only=weights == "imagenet")
+        eps = 0.0 if arch == "maskrcnn_resnet50_fpn" else 1e-5
+        return InitialWeights("COCO", _coco(arch), {"frozen_norm": True, "norm_eps": eps})
+    content = read_pth(Path(weights))
+    state = state_dict_of(content)
+    eps = (content.get("options") or norm_options(state)).get("norm_eps", 1e-5)
+    return InitialWeights(weights, state, {"frozen_norm": True, "norm_eps": eps})
 
 
 def fit_state_dict(

@@ -8,7 +8,7 @@ parts, swaps the two predictors, and decides which batch norms and backbone stag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +31,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from nets.roi_align import MatmulRoIAlign
 
+COCO_CLASSES = 91  # torchvision counts COCO's unused category numbers too
 Builder = Callable[..., MaskRCNN]
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 SMALL_CHANNELS = 128
@@ -50,7 +51,7 @@ def _resnet(name: str) -> Builder:
         backbone = resnet_fpn_backbone(
             backbone_name=name, weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5
         )
-        return MaskRCNN(backbone, **options)
+        return MaskRCNN(backbone, COCO_CLASSES, **options)
 
     return build
 
@@ -64,15 +65,15 @@ def _mobilenet_v3(**options: Any) -> MaskRCNN:
         norm_layer=nn.BatchNorm2d,
         trainable_layers=6,
     )
-    options.setdefault("rpn_anchor_generator", _anchors([(32, 64, 128, 256, 512)] * 3))
+    anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, (ASPECT_RATIOS,) * 3)
     pools = {
         f"{part}_roi_pool": MultiScaleRoIAlign(["0", "1"], size, sampling_ratio=2)
         for part, size in (("box", 7), ("mask", 14))
     }
-    return MaskRCNN(backbone, **pools, **options)
+    return MaskRCNN(backbone, COCO_CLASSES, rpn_anchor_generator=anchors, **pools, **options)
 
 
-def _resnet18_small(num_classes: int, **options: Any) -> MaskRCNN:
+def _resnet18_small(**options: Any) -> MaskRCNN:
     """ResNet-18 with half the FPN channels and light heads: for small pictures and CPUs."""
     body = resnet18(weights=None)
     channels = [body.inplanes // 8 * 2**i for i in range(4)]
@@ -81,9 +82,9 @@ def _resnet18_small(num_classes: int, **options: Any) -> MaskRCNN:
     return MaskRCNN(
         backbone,
         box_head=TwoMLPHead(SMALL_CHANNELS * 7 * 7, 512),
-        box_predictor=FastRCNNPredictor(512, num_classes),
+        box_predictor=FastRCNNPredictor(512, COCO_CLASSES),
         mask_head=MaskRCNNHeads(SMALL_CHANNELS, [SMALL_CHANNELS] * 4, dilation=1),
-        mask_predictor=MaskRCNNPredictor(SMALL_CHANNELS, SMALL_CHANNELS, num_classes),
+        mask_predictor=MaskRCNNPredictor(SMALL_CHANNELS, SMALL_CHANNELS, COCO_CLASSES),
         **options,
     )
 
@@ -104,9 +105,8 @@ def build_model(
     num_classes: int,
     *,
     trainable_layers: int | None = None,
-    frozen_norm: bool = False,
+    frozen_norm: bool | str = False,
     norm_eps: float = 1e-5,
-    anchor_sizes: Sequence[int] | None = None,
     **options: Any,
 ) -> MaskRCNN:
     """Build an untrained Mask R-CNN.
@@ -117,9 +117,9 @@ def build_model(
         trainable_layers: how many backbone stages train, counted from the deepest, 0..5 (6 for
             MobileNet); None for all.
         frozen_norm: make every batch norm a fixed affine map, as fine-tuning from pretrained
-            weights with a few images a batch needs; else batch norms train.
+            weights with a few images a batch needs; ``"body"`` only those of the backbone's body;
+            else batch norms train.
         norm_eps: what the frozen norms add to the variance (0 for torchvision's COCO_V1 weights).
-        anchor_sizes: one anchor side in pixels per feature level; None for the architecture's own.
         **options: ``torchvision.models.detection.MaskRCNN``'s, such as ``min_size``.
 
     Raises:
@@ -129,9 +129,7 @@ def build_model(
         raise ValueError(f"no architecture {arch!r}; there are {', '.join(ARCHITECTURES)}")
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; it counts background, so at least 2")
-    if anchor_sizes is not None:
-        options["rpn_anchor_generator"] = _anchors([(size,) for size in anchor_sizes])
-    model = ARCHITECTURES[arch](num_classes=num_classes, **options)
+    model = ARCHITECTURES[arch](**options)
     swap_predictors(model, num_classes)
     for part in ("box_roi_pool", "mask_roi_pool"):
         pool = getattr(model.roi_heads, part)
@@ -140,7 +138,7 @@ def build_model(
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_to_float32)
     if frozen_norm:
-        freeze_batch_norms(model, norm_eps)
+        freeze_batch_norms(model.backbone.body if frozen_norm == "body" else model, norm_eps)
     if trainable_layers is not None:
         freeze_backbone(model, trainable_layers)
     return model
@@ -154,6 +152,11 @@ def swap_predictors(model: MaskRCNN, num_classes: int) -> None:
     model.roi_heads.mask_predictor = MaskRCNNPredictor(
         old.conv5_mask.in_channels, old.conv5_mask.out_channels, num_classes
     )
+
+
+def input_size(model: MaskRCNN) -> tuple[int, int]:
+    """The shorter side that pictures are resized to, and the longer side's limit, in pixels."""
+    return model.transform.min_size[-1], model.transform.max_size
 
 
 def freeze_batch_norms(model: nn.Module, eps: float) -> None:
@@ -194,7 +197,3 @@ def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
     if isinstance(outputs, Tensor):
         return outputs.float()
     return type(outputs)(_to_float32(module, inputs, output) for output in outputs)
-
-
-def _anchors(sizes: Sequence[tuple[int, ...]]) -> AnchorGenerator:
-    return AnchorGenerator(tuple(sizes), (ASPECT_RATIOS,) * len(sizes))

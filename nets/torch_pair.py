@@ -38,4 +38,4 @@ def check_torch_pair() -> None:
     try:
         import_module("torchvision")
     except (ImportError, RuntimeError, OSError) as error:
-        raise ImportError(f"{pair} ({error}); {FIX}") from error
+        raise ImportError(f"{pair} ({error}); {FIX}") from None

@@ -21,10 +21,9 @@ import torchvision
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from nets.mask_rcnn import SMALL_CHANNELS, build_model
+from nets.mask_rcnn import ARCHITECTURES, COCO_CLASSES, SMALL_CHANNELS, build_model
 
 FORMAT_VERSION = 1
-COCO_CLASSES = 91  # torchvision counts COCO's unused category numbers too
 TORCH_FILE_STARTS = (b"PK", b"\x80")  # a zip archive; a pickle, as before torch 1.6
 StateDict = dict[str, Tensor]
 
@@ -45,6 +44,7 @@ class WeightsFile:
     """What a ``.pth`` file holds. ``num_classes`` counts background; ``classes`` do not.
 
     ``options`` are the keyword arguments of ``build_model`` that give the same network again;
+    ``precision`` is the number format it was trained and judged in;
     ``data`` names the training data, its fingerprint and split; ``metrics`` are those of ``model``
     on the held-out split.
     """
@@ -55,6 +55,7 @@ class WeightsFile:
     model: StateDict
     options: dict[str, Any] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=dict)
+    precision: str = ""
     score_threshold: float = 0.5
     data: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -66,10 +67,10 @@ class WeightsFile:
         Raises:
             WeightsError: the tensors are not those of this network.
         """
-        model = build_model(self.arch, self.num_classes, **self.options)
         try:
+            model = build_model(self.arch, self.num_classes, **self.options)
             model.load_state_dict(self.model)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             details = " ".join(str(error).split())[:300]
             raise WeightsError(f"the weights are not those of {self.arch}: {details}") from error
         return model.eval()
@@ -236,7 +237,9 @@ def describe_state_dict(path: Path, state: StateDict) -> tuple[str, int]:
     small = state[wanted[1]].shape[0] == SMALL_CHANNELS
     version_2 = "rpn.head.conv.1.0.weight" in state
     suffix = "_small" if small else "_v2" if version_2 else ""
-    return f"maskrcnn_resnet{depth}_fpn{suffix}", num_classes
+    arch = f"maskrcnn_resnet{depth}_fpn{suffix}"
+    _check_known(path, arch)
+    return arch, num_classes
 
 
 def norm_options(state: StateDict) -> dict[str, Any]:
@@ -261,9 +264,20 @@ def _from_content(path: Path, content: dict[str, Any]) -> WeightsFile:
     names = {f.name for f in fields(WeightsFile)}
     try:
         values = {name: value for name, value in content.items() if name in names}
-        return WeightsFile(**{**values, "classes": tuple(content["classes"])})
+        weights = WeightsFile(**{**values, "classes": tuple(content["classes"])})
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{path}: an incomplete weights file ({error})") from error
+    if len(weights.classes) != weights.num_classes - 1:
+        raise WeightsError(
+            f"{path}: names {len(weights.classes)} class(es) but has {weights.num_classes - 1}"
+        )
+    _check_known(path, weights.arch)
+    return weights
+
+
+def _check_known(path: Path, arch: str) -> None:
+    if arch not in ARCHITECTURES:
+        raise WeightsError(f"{path}: holds {arch}, this program knows {', '.join(ARCHITECTURES)}")
 
 
 def first_line(error: Exception) -> str:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 from torch import nn
 
-from nets.weights_file import WeightsError, WeightsFile, load_weights
-from utils.config import TrainConfig
-from utils.training.checkpoint import Checkpoints, find_weights, training_state
+from nets.weights_file import WeightsFile, load_weights
+from utils.config import TrainConfig, to_dict
+from utils.training.checkpoint import Checkpoints, training_state
 from utils.training.schedule import build_optimizer, build_schedule
 
 
 def weights(epoch, ap=None) -> WeightsFile:
     metrics = {} if ap is None else {"segm/AP": ap, "bbox/AP": 1 - ap}
-    return WeightsFile("a", 2, ("cat",), {"w": torch.tensor([float(epoch)])}, metrics=metrics,
-                       epoch=epoch)  # fmt: skip
+    model = {"w": torch.tensor([float(epoch)])}
+    arch = "maskrcnn_resnet50_fpn"
+    return WeightsFile(arch, 2, ("cat",), model, metrics=metrics, epoch=epoch)
 
 
 def saved(folder, scores, keep=1):
@@ -42,7 +41,7 @@ def test_best_is_the_first_of_the_highest_segm_ap(tmp_path, scores, is_best):
     assert best == is_best
     winner = max(n for n, flag in enumerate(is_best) if flag)
     assert checkpoints.best_epoch == winner
-    assert checkpoints.best == (scores[winner] or 0)
+    assert checkpoints.best == scores[winner]
     file = load_weights(tmp_path / "best.pth")
     assert file.epoch == winner
     assert file.model["w"].item() == winner
@@ -76,16 +75,15 @@ def test_last_holds_what_resuming_needs(tmp_path):
         optimizer.step()
         schedule.step()
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    random_state = torch.get_rng_state()
     checkpoints = Checkpoints(tmp_path, 1)
-    checkpoints.save(weights(0, 0.75), training_state(optimizer, schedule, scaler))
+    checkpoints.save(weights(0, 0.75), training_state(optimizer, schedule, scaler, to_dict(config)))
 
     content = torch.load(tmp_path / "last.pth", weights_only=True)
     resume = content["resume"]
     assert content["epoch"] == 0
     assert (resume["best"], resume["best_epoch"]) == (0.75, 0)
     assert resume["schedule"] == {"last_epoch": 2}
-    assert torch.equal(resume["torch_rng"], random_state)
+    assert resume["settings"] == to_dict(config)
     fresh = build_optimizer(nn.Linear(3, 1), config)
     fresh.load_state_dict(resume["optimizer"])
     momentum = [state["momentum_buffer"] for state in optimizer.state.values()]
@@ -98,50 +96,3 @@ def test_last_is_the_newest_epoch_and_best_has_no_training_state(tmp_path):
     saved(tmp_path, [0.5, 0.1])
     assert load_weights(tmp_path / "last.pth").epoch == 1
     assert "resume" not in torch.load(tmp_path / "best.pth", weights_only=True)
-
-
-def make_run(root, name, files, age):
-    """A run whose files were written ``age`` seconds ago."""
-    (root / "weights" / name).mkdir(parents=True)
-    for file in files:
-        path = root / "weights" / name / file
-        path.write_bytes(b"x")
-        os.utime(path, (1_000_000 - age,) * 2)
-
-
-def test_a_path_is_taken_as_given(tmp_path):
-    make_run(tmp_path, "new", ["best.pth"], age=0)
-    (tmp_path / "best.pth").write_bytes(b"x")
-    given = str(tmp_path / "best.pth")
-    assert find_weights(given, tmp_path) == tmp_path / "best.pth"
-
-
-def test_weights_folder_comes_before_the_newest_run(tmp_path):
-    make_run(tmp_path, "new", ["best.pth"], age=0)
-    assert find_weights("best.pth", tmp_path) == tmp_path / "weights" / "new" / "best.pth"
-    (tmp_path / "weights" / "best.pth").write_bytes(b"x")
-    assert find_weights("best.pth", tmp_path) == tmp_path / "weights" / "best.pth"
-
-
-def test_the_newest_run_is_meant_not_the_last_by_name(tmp_path):
-    make_run(tmp_path, "z", ["best.pth", "MaskRCNN_9.pth"], age=100)
-    make_run(tmp_path, "a", ["best.pth"], age=0)
-    assert find_weights("best.pth", tmp_path) == tmp_path / "weights" / "a" / "best.pth"
-    assert find_weights("z/best.pth", tmp_path) == tmp_path / "weights" / "z" / "best.pth"
-
-
-def test_a_file_of_an_older_run_is_never_taken_silently(tmp_path):
-    make_run(tmp_path, "old", ["MaskRCNN_9.pth"], age=100)
-    make_run(tmp_path, "new", ["MaskRCNN_1.pth"], age=0)
-    with pytest.raises(WeightsError) as error:
-        find_weights("MaskRCNN_9.pth", tmp_path)
-    text = str(error.value)
-    assert text.startswith("MaskRCNN_9.pth: no such weights file")
-    assert str(tmp_path / "weights" / "old" / "MaskRCNN_9.pth") in text
-    assert str(tmp_path / "weights" / "new" / "MaskRCNN_1.pth") in text
-
-
-@pytest.mark.parametrize("name", ["best.pth", "", "."])
-def test_a_miss_without_any_run_says_how_to_get_one(tmp_path, name):
-    with pytest.raises(WeightsError, match=r"none yet; run python train\.py first"):
-        find_weights(name, tmp_path)

@@ -21,15 +21,16 @@ from utils.config import (
 )
 
 COMMANDS = (config.TrainConfig, config.TestConfig, config.PredictConfig)
-COMMON = {"format", "classes", "device", "precision", "workers", "max-pixels", "output-root",
+COMMON = {"format", "classes", "device", "precision", "max-pixels", "output-root",
           "debug"}  # fmt: skip
 OPTIONS = {
     config.TrainConfig: COMMON | {
         "data", "val-data", "split-file", "name", "arch", "weights", "epochs", "batch-size",
         "optimizer", "lr", "momentum", "weight-decay", "schedule", "lr-step", "lr-gamma", "warmup",
         "clip-norm", "min-size", "max-size", "rois", "proposals", "epoch-scenes", "keep", "seed",
+        "workers",
     },
-    config.TestConfig: COMMON | {"weights", "data", "split", "output"},
+    config.TestConfig: COMMON | {"weights", "data", "split", "output", "workers"},
     config.PredictConfig: COMMON | {"weights", "source", "data", "score-threshold", "output"},
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,14 @@ from utils.config import TrainConfig
 from utils.data.records import ImageRecord, Instance, RecordSet
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator
-from utils.training.engine import LOSSES, DivergedError, evaluate, loss_values, train_one_epoch
+from utils.training.engine import (
+    LOSSES,
+    DivergedError,
+    evaluate,
+    loss_values,
+    seed_epoch,
+    train_one_epoch,
+)
 from utils.training.schedule import build_optimizer, build_schedule
 
 FP32 = Precision("fp32", "cpu")
@@ -232,3 +240,37 @@ def test_loss_values_are_numbers_in_a_fixed_order():
     assert list(values) == ["loss", *LOSSES]
     assert values["loss"] == 10
     assert values["loss_rpn_box_reg"] == 0
+
+
+def test_an_epochs_draws_depend_on_seed_and_number_alone():
+    draws = {}
+    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 1)]:
+        torch.rand(7)  # whatever came before
+        seed_epoch(seed, epoch)
+        drawn = torch.rand(3)
+        assert torch.equal(draws.setdefault((seed, epoch), drawn), drawn)
+    assert len({tuple(drawn.tolist()) for drawn in draws.values()}) == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+def test_a_gpu_trains_and_evaluates(name):
+    precision = Precision(name, "cuda")
+    model = build_model("maskrcnn_resnet18_fpn_small", 2, min_size=96, max_size=96)
+    model = model.to("cuda", memory_format=precision.memory_format)
+    config = settings(optimizer="adamw", lr=1e-3, clip_norm=10.0)
+    images, targets = zip(*map(drawn_sample, two_pictures()), strict=True)
+    batches = [(list(images), list(targets))] * 20
+    optimizer = build_optimizer(model, config)
+    schedule = build_schedule(optimizer, config, len(batches))
+    reports = []
+    train_one_epoch(
+        model, batches, optimizer, schedule, precision, precision.scaler(),
+        clip_norm=config.clip_norm, on_step=reports.append,
+    )  # fmt: skip
+    assert reports[-1].losses["loss"] < reports[0].losses["loss"]
+    found = {}
+    losses = evaluate(model, batches[:1], precision, found.__setitem__)
+    assert len(found) == 2
+    assert all(math.isfinite(value) for value in losses.values())
+    assert next(iter(found.values()))["boxes"].device.type == "cpu"

@@ -23,6 +23,7 @@ CODES = [
     (MemoryError(), 3),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 3),
     (OSError(errno.ENOSPC, "No space left on device"), 3),
+    (PermissionError(errno.EACCES, "denied"), 2),
     (OSError(errno.EDQUOT, "Disk quota exceeded"), 3),
     (DataError("an image"), 4),
     (TargetError("a box"), 4),
@@ -68,7 +69,7 @@ def test_debug_shows_the_traceback(error, code, capsys):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("a bug"), OSError(errno.EACCES, "denied"), SystemExit(2), KeyError("x")]
+    "error", [ValueError("a bug"), OSError(errno.EIO, "broken"), SystemExit(2), KeyError("x")]
 )
 def test_errors_nobody_expects_pass_through(error):
     assert exit_code(error) is None

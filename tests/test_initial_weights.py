@@ -27,7 +27,7 @@ from torchvision.models.detection import (
 from torchvision.models.detection._utils import overwrite_eps
 from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
 
-from nets.initial_weights import LoadReport, load_initial_weights, start_options
+from nets.initial_weights import LoadReport, read_initial_weights
 from nets.mask_rcnn import ARCHITECTURES, build_model
 from nets.weights_file import WeightsError, WeightsFile, save_weights
 
@@ -105,7 +105,7 @@ def is_count(name):
 def test_none_leaves_the_network_as_built():
     model = build_model(SMALL, 3)
     before = copy_of(model)
-    report = load_initial_weights(model, SMALL, "none")
+    report = read_initial_weights(SMALL, "none").load_into(model)
 
     assert (report.taken, report.total, report.skipped) == (0, len(before), {})
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -125,7 +125,7 @@ def test_none_leaves_the_network_as_built():
 def test_coco_weights_fill_all_but_the_predictors(arch, member, frozen, asked):
     model = build_model(arch, 3, frozen_norm=frozen)
     before = copy_of(model)
-    report = load_initial_weights(model, arch, "coco")
+    report = read_initial_weights(arch, "coco").load_into(model)
 
     assert asked == [member]
     assert report.source == "COCO"
@@ -142,8 +142,8 @@ def test_coco_weights_fill_all_but_the_predictors(arch, member, frozen, asked):
 
 
 def test_coco_weights_for_91_classes_fill_everything(asked):
-    model = build_model(V1, 91, **start_options(V1, "coco"))
-    report = load_initial_weights(model, V1, "coco")
+    model = build_model(V1, 91, **read_initial_weights(V1, "coco").options)
+    report = read_initial_weights(V1, "coco").load_into(model)
 
     assert (report.taken, report.skipped) == (report.total, {})
 
@@ -152,8 +152,8 @@ def test_coco_weights_for_91_classes_fill_everything(asked):
 @torch.no_grad()
 def test_features_from_coco_weights_are_those_of_torchvision(arch, asked):
     # Frozen norms with the epsilon of torchvision's own loader: 0 for V1, 1e-5 for V2.
-    ours = build_model(arch, 2, **start_options(arch, "coco"))
-    load_initial_weights(ours, arch, "coco")
+    ours = build_model(arch, 2, **read_initial_weights(arch, "coco").options)
+    read_initial_weights(arch, "coco").load_into(ours)
     if arch == V1:
         theirs = maskrcnn_resnet50_fpn(weights=MaskRCNN_ResNet50_FPN_Weights.COCO_V1)
     else:
@@ -173,7 +173,7 @@ def test_features_from_coco_weights_are_those_of_torchvision(arch, asked):
 @pytest.mark.parametrize("arch", [a for a in ARCHITECTURES if a not in (V1, V2)])
 def test_coco_weights_exist_for_two_architectures_only(arch, asked):
     with pytest.raises(WeightsError, match=f"no COCO weights for {arch}.*--weights imagenet"):
-        load_initial_weights(None, arch, "coco")
+        read_initial_weights(arch, "coco")
     assert asked == []
 
 
@@ -204,7 +204,7 @@ def torchvision_body(arch, member):
 def test_imagenet_weights_fill_the_body_alone(arch, member, frozen, asked):
     model = build_model(arch, 3, frozen_norm=frozen)
     before = copy_of(model)
-    report = load_initial_weights(model, arch, "imagenet")
+    report = read_initial_weights(arch, "imagenet").load_into(model)
 
     assert asked == [member]
     wanted = torchvision_body(arch, member)
@@ -240,7 +240,7 @@ def no_network(monkeypatch, tmp_path):
 
 def refusal(arch, weights):
     with pytest.raises(WeightsError) as caught:
-        load_initial_weights(build_model(SMALL, 3), arch, weights)
+        read_initial_weights(arch, weights).load_into(build_model(SMALL, 3))
     message = str(caught.value)
     assert "--weights FILE" in message
     assert "--weights none" in message
@@ -267,7 +267,7 @@ def test_a_cached_file_is_read_without_a_network(no_network):
     member = ResNet18_Weights.IMAGENET1K_V1
     torch.save(stand_in(member), no_network / Path(member.url).name)
     model = build_model(SMALL, 3)
-    load_initial_weights(model, SMALL, "imagenet")
+    read_initial_weights(SMALL, "imagenet").load_into(model)
 
     wanted = stand_in(member)["layer4.1.conv2.weight"]
     assert torch.equal(model.backbone.body.layer4[1].conv2.weight, wanted)
@@ -314,7 +314,7 @@ def file(tmp_path):
 
 def test_a_file_for_the_same_classes_fills_everything(file):
     model = build_model(SMALL, 5)
-    report = load_initial_weights(model, SMALL, str(file))
+    report = read_initial_weights(SMALL, str(file)).load_into(model)
 
     saved = torch.load(file)["model"]
     assert (report.source, report.taken, report.skipped) == (str(file), report.total, {})
@@ -324,7 +324,7 @@ def test_a_file_for_the_same_classes_fills_everything(file):
 def test_a_file_for_other_classes_skips_the_predictors_alone(file):
     model = build_model(SMALL, 3, frozen_norm=True)
     before = copy_of(model)
-    report = load_initial_weights(model, SMALL, str(file))
+    report = read_initial_weights(SMALL, str(file)).load_into(model)
 
     saved = torch.load(file)["model"]
     assert report.skipped.keys() == PREDICTORS
@@ -336,7 +336,7 @@ def test_a_file_for_other_classes_skips_the_predictors_alone(file):
 def test_a_file_without_predictors_starts_them_fresh(file):
     state = torch.load(file)["model"]
     torch.save({name: v for name, v in state.items() if name not in PREDICTORS}, file)
-    report = load_initial_weights(build_model(SMALL, 3), SMALL, str(file))
+    report = read_initial_weights(SMALL, str(file)).load_into(build_model(SMALL, 3))
 
     assert report.skipped == dict.fromkeys(PREDICTORS, "not in the file")
 
@@ -344,7 +344,7 @@ def test_a_file_without_predictors_starts_them_fresh(file):
 def test_what_the_network_does_not_have_is_reported(file):
     state = {**torch.load(file)["model"], "ema.decay": torch.zeros(1)}
     torch.save(state, file)
-    report = load_initial_weights(build_model(SMALL, 5), SMALL, str(file))
+    report = read_initial_weights(SMALL, str(file)).load_into(build_model(SMALL, 5))
 
     assert report.skipped == {"ema.decay": "not in this network"}
 
@@ -355,7 +355,7 @@ def test_a_file_of_another_architecture_is_refused(file, arch):
     before = copy_of(model)
 
     with pytest.raises(WeightsError) as caught:
-        load_initial_weights(model, arch, str(file))
+        read_initial_weights(arch, str(file)).load_into(model)
 
     assert str(file) in str(caught.value)
     assert "--arch" in str(caught.value)
@@ -364,7 +364,7 @@ def test_a_file_of_another_architecture_is_refused(file, arch):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WeightsError, match=r"nothing\.pth: no such weights file"):
-        load_initial_weights(build_model(SMALL, 3), SMALL, str(tmp_path / "nothing.pth"))
+        read_initial_weights(SMALL, str(tmp_path / "nothing.pth")).load_into(build_model(SMALL, 3))
 
 
 # --- options and report
@@ -372,8 +372,19 @@ def test_a_missing_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_norms_train_only_from_scratch(arch):
-    assert start_options(arch, "none") == {"frozen_norm": False}
-    assert start_options(arch, "imagenet") == {"frozen_norm": True, "norm_eps": 1e-5}
+    start = read_initial_weights(arch, "none")
+    assert start.options == {"frozen_norm": False}
+    assert start.trainable_layers is None
+
+
+def test_imagenet_freezes_the_norms_of_the_body_alone(asked):
+    start = read_initial_weights(V2, "imagenet")
+    model = build_model(V2, 2, trainable_layers=start.trainable_layers, **start.options)
+
+    training = [n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    assert training
+    assert not [name for name in training if name.startswith("backbone.body")]
+    assert start.trainable_layers == 3
 
 
 @pytest.mark.parametrize("eps", [0.0, 1e-5])
@@ -382,7 +393,7 @@ def test_a_file_brings_the_epsilon_of_its_norms(tmp_path, eps):
     weights = WeightsFile(SMALL, 3, ("a", "b"), build_model(SMALL, 3).state_dict(), options)
     save_weights(tmp_path / "ours.pth", weights)
 
-    assert start_options(SMALL, str(tmp_path / "ours.pth")) == {
+    assert read_initial_weights(SMALL, str(tmp_path / "ours.pth")).options == {
         "frozen_norm": True,
         "norm_eps": eps,
     }
@@ -393,7 +404,7 @@ def test_a_published_coco_file_has_norms_without_epsilon(tmp_path, classes, eps)
     model = build_model(SMALL, classes, frozen_norm=True)
     torch.save(model.state_dict(), tmp_path / "plain.pth")
 
-    options = start_options(SMALL, str(tmp_path / "plain.pth"))
+    options = read_initial_weights(SMALL, str(tmp_path / "plain.pth")).options
 
     assert options == {"frozen_norm": True, "norm_eps": eps}
 

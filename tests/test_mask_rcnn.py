@@ -156,13 +156,6 @@ def test_frozen_norms_have_the_asked_epsilon():
     assert found == {0.0}
 
 
-def test_anchor_sizes_are_one_per_level():
-    model = build_model(SMALL, 2, anchor_sizes=(8, 16, 32, 64, 128))
-
-    assert model.rpn.anchor_generator.sizes == ((8,), (16,), (32,), (64,), (128,))
-    assert model.rpn.anchor_generator.num_anchors_per_location() == [3] * 5
-
-
 @torch.no_grad()
 def test_heads_hand_on_float32_under_bfloat16():
     model = build_model(SMALL, 3, min_size=64, max_size=64).eval()

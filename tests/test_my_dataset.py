@@ -193,7 +193,7 @@ def test_crowds_and_objects_without_a_pixel_are_left_out():
     ("make", "match"),
     [
         (lambda root: root / "gone", "no such folder.*--data"),
-        (lambda root: root, r"no known data set here; expected .*PNGImages/ \+ PedMasks/"),
+        (lambda root: root, r"no known data set here. Expected .*PNGImages/ \+ PedMasks/"),
     ],
 )
 def test_folder_that_is_no_data_set_is_refused(tmp_path, make, match):

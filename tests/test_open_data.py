@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from my_dataset import read_data
 from utils.data.records import DataError
 from utils.open_data import open_evaluation_data, open_training_data
 
@@ -38,18 +39,42 @@ def test_separate_folder_is_validated_on_whole(drawn_pennfudan, tmp_path):
     data = open_training_data(str(root), val_data=other)
     assert (len(data.train), len(data.val)) == (1, 6)
     assert data.val.data.classes == data.train.data.classes == ("person",)
-    found = open_evaluation_data(data.description(str(root)), ("person",), "", "auto", "auto")
-    assert names(found) == names(data.val)
+    description = data.description()
+    for given in ("", str(other)):
+        assert names(open_evaluation_data(description, ("person",), data=given)) == names(data.val)
+    assert names(open_evaluation_data(description, ("person",), part="train")) == {
+        "PNGImages/a.png"
+    }
+    with pytest.raises(DataError, match="two folders; name one with --data"):
+        open_evaluation_data(description, ("person",), part="all")
+    Image.new("L", (64, 72)).save(other / "masks" / "one_box_mask.png")
+    with pytest.raises(DataError, match="labels differ"):
+        open_evaluation_data(description, ("person",))
+
+
+def test_training_data_cannot_be_validated_on(drawn_pennfudan):
+    with pytest.raises(DataError, match="is the training data"):
+        open_training_data(str(drawn_pennfudan), val_data=drawn_pennfudan / "PNGImages" / "..")
 
 
 def test_shapes_need_no_folder():
     data = open_training_data("shapes", epoch_scenes=3)
     assert (len(data.train), len(data.val)) == (3, 50)
-    found = open_evaluation_data(data.description("shapes"), data.train.data.classes, "", "auto",
-                                 "auto")  # fmt: skip
+    found = open_evaluation_data(data.description(), data.train.data.classes)  # fmt: skip
     assert names(found) == set(data.split.val)
     with pytest.raises(DataError, match="draws its training scenes fresh"):
-        open_evaluation_data(data.description("shapes"), (), "", "auto", "train")
+        open_evaluation_data(data.description(), (), part="train")
+    renamed = open_evaluation_data(data.description(), ("box", "ball", "hat"))
+    assert renamed.data.classes == ("box", "ball", "hat")
+    with pytest.raises(DataError, match="the weights person"):
+        open_evaluation_data({}, ("person",), data="shapes")
+
+
+def test_a_folder_called_shapes_is_not_the_built_in_set(drawn_pennfudan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn_pennfudan.rename("shapes")
+    description = open_training_data("./shapes").description()
+    assert len(open_evaluation_data(description, ("person",), part="all")) == 6
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/.", "{}//"])
@@ -57,8 +82,8 @@ def test_shapes_need_no_folder():
 def test_parts_of_the_models_own_data(drawn_pennfudan, spelling, part, count):
     root = spelling.format(drawn_pennfudan)
     data = open_training_data(root)
-    description = json.loads(json.dumps(data.description(root)))
-    found = open_evaluation_data(description, ("person",), "", "auto", part)
+    description = json.loads(json.dumps(data.description()))
+    found = open_evaluation_data(description, ("person",), part=part)
     assert len(found) == count
     if count < 6:
         assert names(found) == names(data.train if part == "train" else data.val)
@@ -67,32 +92,48 @@ def test_parts_of_the_models_own_data(drawn_pennfudan, spelling, part, count):
 def test_moved_data_keeps_its_split(drawn_pennfudan, tmp_path):
     data = open_training_data(str(drawn_pennfudan))
     drawn_pennfudan.rename(tmp_path / "moved")
-    description = data.description(str(drawn_pennfudan))
-    found = open_evaluation_data(description, ("person",), str(tmp_path / "moved"), "auto", "auto")
+    description = data.description()
+    found = open_evaluation_data(description, ("person",), data=str(tmp_path / "moved"))
     assert names(found) == names(data.val)
 
 
 @pytest.mark.parametrize("part", ["auto", "val", "train"])
 def test_changed_data_is_refused(drawn_pennfudan, part):
     data = open_training_data(str(drawn_pennfudan))
-    description = data.description(str(drawn_pennfudan))
+    description = data.description()
     Image.new("L", (64, 72)).save(drawn_pennfudan / "PedMasks" / "one_box_mask.png")
-    with pytest.raises(DataError, match=r"not the data the split was drawn from.*--split all"):
-        open_evaluation_data(description, ("person",), "", "auto", part)
-    assert len(open_evaluation_data(description, ("person",), "", "auto", "all")) == 6
+    for given in ("", str(drawn_pennfudan)):
+        with pytest.raises(DataError, match=r"not the data that was split.*--split all"):
+            open_evaluation_data(description, ("person",), data=given, part=part)
+    assert len(open_evaluation_data(description, ("person",), part="all")) == 6
+
+
+def test_other_data_is_used_whole(drawn_pennfudan, tmp_path):
+    description = open_training_data(str(drawn_pennfudan)).description()
+    for folder, suffix in (("images", ""), ("masks", "")):
+        (tmp_path / "other" / folder).mkdir(parents=True)
+        Image.new("L", (9, 9)).save(tmp_path / "other" / folder / f"new{suffix}.png")
+    found = open_evaluation_data(description, ("person",), data=str(tmp_path / "other"))
+    assert (len(found), found.data.classes) == (1, ("person",))
+
+
+def test_own_data_follows_new_names(drawn_pennfudan):
+    description = open_training_data(str(drawn_pennfudan), classes=("walker",)).description()
+    found = open_evaluation_data(description, ("figure",))
+    assert (len(found), found.data.classes) == (1, ("figure",))
 
 
 def test_weights_without_data_need_a_folder(drawn_pennfudan):
     with pytest.raises(DataError, match="names no data set; give one with --data"):
-        open_evaluation_data({}, ("person",), "", "auto", "auto")
-    found = open_evaluation_data({}, ("walker",), str(drawn_pennfudan), "auto", "auto")
+        open_evaluation_data({}, ("person",))
+    found = open_evaluation_data({}, ("walker",), data=str(drawn_pennfudan))
     assert len(found) == 6
     assert found.data.classes == ("walker",)
 
 
 def test_class_the_model_does_not_know_is_named(drawn_pennfudan):
     with pytest.raises(DataError, match="class 'person' is not one of cat, dog"):
-        open_evaluation_data({}, ("cat", "dog"), str(drawn_pennfudan), "auto", "auto")
+        open_evaluation_data({}, ("cat", "dog"), data=str(drawn_pennfudan))
 
 
 def test_real_set_trains_on_120_and_holds_out_50(pennfudan_root):

@@ -31,17 +31,24 @@ def weights() -> WeightsFile:
 
 @pytest.fixture(scope="module")
 def predictor(weights) -> Predictor:
-    return Predictor(weights, torch.device("cpu"), FP32)
+    return Predictor(weights, torch.device("cpu"), FP32, score_threshold=0.0)
 
 
 def picture(height=70, width=90) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def test_it_knows_its_classes_and_threshold(predictor):
+def test_it_knows_its_classes(predictor):
     assert predictor.classes == ("cat", "dog")
-    assert predictor.score_threshold == 0.3
     assert not predictor.model.training
+
+
+def test_the_threshold_is_the_files_unless_one_is_given(predictor, weights):
+    scores = predictor(picture())["scores"]
+    between = float(scores[1:3].mean())
+    strict = Predictor(weights, torch.device("cpu"), FP32, score_threshold=between)
+    assert torch.equal(strict(picture())["scores"], scores[scores >= between])
+    assert Predictor(weights, torch.device("cpu"), FP32).score_threshold == 0.3
 
 
 @pytest.mark.parametrize(

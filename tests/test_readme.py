@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from utils.config import PredictConfig, TestConfig, TrainConfig, build_parser
+from utils import config
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-SCRIPTS = {"train.py": TrainConfig, "test.py": TestConfig, "predict.py": PredictConfig}
+SCRIPTS = {
+    "train.py": config.TrainConfig,
+    "test.py": config.TestConfig,
+    "predict.py": config.PredictConfig,
+}
 
 
 def commands(text):
@@ -30,7 +34,7 @@ def documented():
 def test_a_documented_command_parses(document, command):
     script, *arguments = shlex.split(command.replace("\\", ""))
     if arguments != ["--help"]:
-        build_parser(SCRIPTS[script], "").parse_args(arguments)
+        config.build_parser(SCRIPTS[script], "").parse_args(arguments)
 
 
 def test_both_readmes_name_the_same_commands():

@@ -9,7 +9,7 @@ from PIL import Image
 from utils.data.images import load_image
 from utils.data.records import DataError
 from utils.open_data import open_training_data
-from utils.prediction.sources import find_images, held_out_images
+from utils.prediction.sources import find_images, labelled_images
 
 TREE = ["b.png", "A.JPG", "sub/c.bmp", "sub/deep er/图像 1.png", ".hidden.png", "notes.txt"]
 
@@ -109,17 +109,17 @@ def test_a_file_that_is_no_picture_is_named(tree):
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_held_out_images_are_those_of_the_split(drawn_pennfudan, slash):
+def test_labelled_images_are_those_of_the_split(drawn_pennfudan, slash):
     root = f"{drawn_pennfudan}{slash}"
     data = open_training_data(root)
-    description = data.description(root)
-    found = held_out_images(description, data.train.data.classes, "", "auto")
+    description = data.description()
+    found = labelled_images(description, data.train.data.classes, "", "auto")
     assert tuple(image.name for image in found) == data.split.val
     assert 0 < len(found) < 6
     for image in found:
         assert np.array_equal(image.read(), load_image(drawn_pennfudan / image.name))
 
 
-def test_held_out_images_need_a_data_set():
+def test_labelled_images_need_a_data_set():
     with pytest.raises(DataError, match="--data PATH"):
-        held_out_images({}, ("cat",), "", "auto")
+        labelled_images({}, ("cat",), "", "auto")

@@ -38,7 +38,8 @@ def train_for(model: MaskRCNN, data: TrainingData, seconds: float, device: torch
     for epoch in itertools.count():
         sampler.epoch = epoch
         warmup = min(1000, len(batches) - 1) if epoch == 0 else 0
-        ramp = torch.optim.lr_scheduler.LinearLR(optimizer, 0.001, total_iters=warmup)
+        if warmup:
+            ramp = torch.optim.lr_scheduler.LinearLR(optimizer, 0.001, total_iters=warmup)
         for images, targets in batches:
             images, moved = to_device(images, targets, device)  # noqa: PLW2901
             loss = sum(model(images, moved).values())
@@ -51,7 +52,8 @@ def train_for(model: MaskRCNN, data: TrainingData, seconds: float, device: torch
             if time.perf_counter() - start > seconds:
                 return steps
         print(f"epoch {epoch + 1}: {steps} steps, {time.perf_counter() - start:.0f} s, "
-              f"loss {loss.item():.3f}", flush=True)  # fmt: skip
+              f"loss {loss.item():.3f}, "
+              f"learning rate {schedule.get_last_lr()[0]:.1e}", flush=True)  # fmt: skip
         schedule.step()
     return steps
 

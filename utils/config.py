@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from my_dataset import READERS
 from nets.mask_rcnn import ARCHITECTURES
+from utils.data.shapes import EPOCH_SCENES
 from utils.data.shapes import NAME as SHAPES
 
 FORMATS = ("auto", *READERS)
@@ -47,7 +48,6 @@ class CommonConfig:
         "number format of convolutions; auto is bf16 where the device is fast at it, else fp32",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
-    workers: int = option(-1, "processes that load images; -1 chooses by device", short="-j")
     max_pixels: int = option(178_956_970, "refuse images with more pixels than this")
     output_root: Path = option(Path(), "folder that holds runs/, weights/ and logs/")
     debug: bool = option(False, "show tracebacks, and check every target")
@@ -57,6 +57,7 @@ class CommonConfig:
 class TrainConfig(CommonConfig):
     """Settings of train.py; the defaults are torchvision's fine-tuning tutorial's."""
 
+    workers: int = option(-1, "processes that load images; -1 chooses by device", short="-j")
     data: str = option(
         "auto", "data set folder, or 'shapes'; auto is ./PennFudanPed if it is there, else shapes"
     )
@@ -85,8 +86,8 @@ class TrainConfig(CommonConfig):
     min_size: int = option(800, "shorter side of the network's input in pixels")
     max_size: int = option(1333, "longer side of the network's input at most")
     rois: int = option(512, "regions per image that the heads are trained on")
-    proposals: int = option(2000, "region proposals kept per image")
-    epoch_scenes: int = option(1000, "drawn scenes per epoch, for --data shapes")
+    proposals: int = option(2000, "region proposals kept per training image, half when judging")
+    epoch_scenes: int = option(EPOCH_SCENES, "drawn scenes per epoch, for --data shapes")
     keep: int = option(1, "how many of the newest MaskRCNN_<epoch>.pth stay")
     seed: int = option(0, "of the split, the order, the augmentation and the initial weights")
 
@@ -100,6 +101,13 @@ class TrainConfig(CommonConfig):
             problems.append(f"--max-size {self.max_size} is below --min-size {self.min_size}")
         if not 0 < self.lr < math.inf:
             problems.append(f"--lr is {self.lr}, must be above 0")
+        if self.val_data and self.split_file:
+            problems.append("--val-data and --split-file both say what is held out; give one")
+        if self.data == SHAPES:
+            for name in ("val_data", "split_file", "classes"):
+                if getattr(self, name):
+                    flag = name.replace("_", "-")
+                    problems.append(f"--{flag} does not go with --data shapes, which is drawn")
         if problems:
             raise ConfigError("; ".join(problems))
 
@@ -132,6 +140,7 @@ SHAPES_RECIPE: dict[str, Any] = {
 class TestConfig(CommonConfig):
     """Settings of test.py."""
 
+    workers: int = option(-1, "processes that load images; -1 chooses by device", short="-j")
     weights: str = option("best.pth", "weights file: a path, or a name in weights/")
     data: str = option("", "labelled folder, or 'shapes'; the weights' own data set by default")
     split: str = option(
@@ -186,10 +195,14 @@ def parse(config_class: type[ConfigT], argv: Sequence[str] | None, doc: str | No
 
 
 def resolve_data(data: str) -> str:
-    """``auto`` is ``./PennFudanPed`` if it is there, else the built-in shapes."""
-    if data == "auto":
-        return str(PENNFUDAN) if PENNFUDAN.is_dir() else SHAPES
-    return data
+    """``auto`` is ``./PennFudanPed`` if it is there, else the built-in shapes, and says so."""
+    if data != "auto":
+        return data
+    if PENNFUDAN.is_dir():
+        print(f"data: {PENNFUDAN}/ is here and is used (--data PATH for another set)")
+        return str(PENNFUDAN)
+    print(f"data: no {PENNFUDAN}/ here, so the built-in shapes are drawn (--data PATH for yours)")
+    return SHAPES
 
 
 def build_parser(config_class: type[CommonConfig], doc: str | None) -> argparse.ArgumentParser:

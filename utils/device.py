@@ -23,6 +23,11 @@ class Precision:
         dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
         return torch.autocast(self.device_type, dtype, enabled=self.name != "fp32")
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How images lie in memory: channels last, as reduced precision convolutions want them."""
+        return torch.contiguous_format if self.name == "fp32" else torch.channels_last
+
     def scaler(self) -> torch.amp.GradScaler:
         """The gradient scaler; it only acts for fp16."""
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
@@ -47,8 +52,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(name: str, device: torch.device) -> Precision:
+def choose_precision(name: str, device: torch.device, trained: str = "") -> Precision:
     """``auto`` is bf16 where the device computes it faster than fp32, else fp32.
+
+    A trained model is judged in the precision it was ``trained`` in, so that its numbers are those
+    of the training, unless the device is not fast at it.
 
     Raises:
         ConfigError: fp16 was asked for on a device other than CUDA.
@@ -56,7 +64,9 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     if name == "fp16" and device.type != "cuda":
         raise ConfigError("--precision fp16 needs a CUDA device; bf16 and fp32 work on the CPU")
     if name == "auto":
-        name = "bf16" if _fast_bf16(device) else "fp32"
+        fast = {"bf16": _fast_bf16(device), "fp16": device.type == "cuda", "fp32": True}
+        wanted = trained if trained in fast else "bf16"
+        name = wanted if fast[wanted] else "fp32"
     return Precision(name, device.type)
 
 

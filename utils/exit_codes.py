@@ -19,6 +19,7 @@ from nets.weights_file import WeightsError
 from utils.config import CommonConfig, ConfigError
 from utils.data.records import DataError
 from utils.training.engine import DivergedError
+from utils.training.recorder import log
 
 ConfigT = TypeVar("ConfigT", bound=CommonConfig)
 USAGE, RESOURCES, DATA, DIVERGED, INTERRUPTED = 2, 3, 4, 5, 130
@@ -32,6 +33,8 @@ EXPECTED: dict[type[BaseException], int] = {
     MemoryError: RESOURCES,
     KeyboardInterrupt: INTERRUPTED,
 }
+OUT_OF_DISK = (errno.ENOSPC, errno.EDQUOT)
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 MEMORY_ADVICE = "out of memory; lower --batch-size, --min-size and --max-size, or --rois"
 
 
@@ -47,6 +50,7 @@ def run(main: Callable[[ConfigT], None], config: ConfigT) -> int:
         if config.debug:
             traceback.print_exc()
         print(f"error: {message(error)}", file=sys.stderr)
+        log.error("ended with exit code %d: %s", code, message(error))
         return code
 
 
@@ -55,8 +59,11 @@ def exit_code(error: BaseException) -> int | None:
     for kind, code in EXPECTED.items():
         if isinstance(error, kind):
             return code
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return RESOURCES if is_full or "can't allocate memory" in str(error) else None
+    if isinstance(error, OSError) and error.errno in OUT_OF_DISK:
+        return RESOURCES
+    if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+        return USAGE
+    return RESOURCES if "can't allocate memory" in str(error) else None
 
 
 def message(error: BaseException) -> str:

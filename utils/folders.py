@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 
+def numbered(name: str) -> Iterator[str]:
+    """``name``, ``name-2``, ``name-3``... without end."""
+    yield name
+    for number in itertools.count(2):
+        yield f"{name}-{number}"
+
+
 def new_folder(path: Path) -> Path:
-    """Make ``path``, or ``path-2``, ``path-3``... if it exists."""
-    number = 1
-    while True:
-        candidate = path if number == 1 else path.with_name(f"{path.name}-{number}")
+    """Make ``path``, or the first of ``path-2``, ``path-3``... that does not exist."""
+    for name in numbered(path.name):
+        candidate = path.with_name(name)
         try:
             candidate.mkdir(parents=True)
-            return candidate
+            break
         except FileExistsError:
-            number += 1
+            continue
+    return candidate
 
 
 def safe_name(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from my_dataset import InstanceDataset, ShapesDataset, read_data
 from utils.data import shapes
-from utils.data.records import DataError
+from utils.data.records import DataError, RecordSet
 from utils.data.splits import Split, make_split, read_split
 from utils.data.transforms import train_transforms
 
@@ -20,23 +20,26 @@ class TrainingData(NamedTuple):
     val: InstanceDataset
     split: Split
 
-    def description(self, root: str) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """What the weights file remembers of its data; plain values."""
         return {
-            "root": str(Path(root)),  # as val_root is spelled: "folder/" is "folder"
+            "root": str(self.train.data.root),
             "val_root": str(self.val.data.root),
+            "val_fingerprint": self.val.data.fingerprint(),
             "format": self.train.data.format,
+            "classes": list(self.train.data.classes),
             "split": self.split.to_dict(),
         }
 
 
 def open_training_data(
     data: str,
+    *,
     format: str = "auto",
     classes: Sequence[str] = (),
     val_data: Path | None = None,
     split_file: Path | None = None,
-    epoch_scenes: int = 1000,
+    epoch_scenes: int = shapes.EPOCH_SCENES,
     seed: int = 0,
     check_always: bool = False,
 ) -> TrainingData:
@@ -51,10 +54,11 @@ def open_training_data(
     if data == shapes.NAME:
         train = ShapesDataset(epoch_scenes, flip, seed=seed, check_always=check_always)
         val = ShapesDataset(shapes.HELD_OUT, held_out=True, check_always=check_always)
-        names = tuple(val.data.name_of(record) for record in val.data.images)
-        return TrainingData(train, val, Split((), names, seed, val.data.fingerprint()))
+        return TrainingData(train, val, Split((), val.data.names(), seed, val.data.fingerprint()))
     records = read_data(data, format, classes)
     if val_data is not None:
+        if val_data.resolve() == Path(data).resolve():
+            raise DataError(f"{val_data}: is the training data; leave --val-data out to split it")
         val_records = read_data(val_data, format, classes).with_classes(records.classes)
         split = Split(records.names(), val_records.names(), seed, records.fingerprint())
         train_records = records
@@ -67,55 +71,85 @@ def open_training_data(
 
 
 def open_evaluation_data(
-    description: dict[str, Any], classes: Sequence[str], data: str, format: str, part: str
+    description: dict[str, Any],
+    classes: Sequence[str],
+    *,
+    data: str = "",
+    format: str = "auto",
+    part: str = "auto",
 ) -> InstanceDataset:
     """The labelled images to judge or show a trained model on.
 
     Args:
         description: the ``data`` of its weights file.
-        classes: the model's; the data's labels are matched to them by name.
+        classes: what the model's classes are to be called. The data's labels are matched to the
+            names that the model was trained with.
         data: another folder or ``shapes``; empty for the model's own data set.
         format: the data's, or ``auto``.
         part: ``val``, ``train``, ``all``, or ``auto``: ``val`` of the model's own data set, ``all``
             of another.
 
     Raises:
-        DataError: there is no such data, or the model's own has changed since the split was drawn.
+        DataError: there is no such data, or held-out images cannot be told from training images.
     """
-    own_root = description.get("root", "")
-    if not (data or own_root):
+    trained_classes = description.get("classes", classes)
+    if data == shapes.NAME or (not data and description.get("format") == shapes.NAME):
+        return _held_out_shapes(trained_classes, classes, part)
+    root = data or _own_root(description, part)
+    own_format = description.get("format", "auto")
+    records = read_data(root, own_format if not data and format == "auto" else format)
+    records = records.with_classes(trained_classes).renamed(classes)
+    names = _names_of_part(description, records, bool(data), part)
+    return InstanceDataset(records if names is None else records.subset(names))
+
+
+def _own_root(description: dict[str, Any], part: str) -> str:
+    """Where the model's own images of a part lie; validation data may have a folder of its own."""
+    if "root" not in description:
         raise DataError("the weights file names no data set; give one with --data PATH")
-    if (data or own_root) == shapes.NAME:
-        return _held_out_shapes(classes, part)
-    val_root = description.get("val_root", own_root)
-    if not data and val_root != own_root:  # two folders, each of them one part
-        if part == "all":
-            raise DataError(f"{own_root} and {val_root} are two folders; name one with --data")
-        root = own_root if part == "train" else val_root
-        return InstanceDataset(read_data(root, format).with_classes(classes))
-    records = read_data(data or own_root, format).with_classes(classes)
-    has_split = "split" in description and val_root == own_root
-    split = Split.from_dict(description["split"]) if has_split else None
-    same = split is not None and split.data_fingerprint == records.fingerprint()
-    if part == "auto":
-        part = "val" if same or not data else "all"
-    if part == "all":
-        return InstanceDataset(records)
-    if split is None or not same:
-        raise DataError(
-            f"{records.root}: is not the data the split was drawn from (images or labels differ), "
-            "so held-out images cannot be told from training images; use --split all, or restore "
-            "the data"
-        )
-    return InstanceDataset(records.subset(split.val if part == "val" else split.train))
+    root, val_root = description["root"], description["val_root"]
+    if root != val_root and part == "all":
+        raise DataError(f"{root} and {val_root} are two folders; name one with --data")
+    return root if part in ("train", "all") else val_root
 
 
-def _held_out_shapes(classes: Sequence[str], part: str) -> ShapesDataset:
+def _names_of_part(
+    description: dict[str, Any], records: RecordSet, is_given: bool, part: str
+) -> tuple[str, ...] | None:
+    """The images of ``records`` that belong to ``part``; None for all of them."""
+    if part == "all" or "split" not in description:
+        if part in ("val", "train"):
+            raise DataError(f"the weights file holds no split; use --split all for {records.root}")
+        return None
+    split = Split.from_dict(description["split"])
+    fingerprint = records.fingerprint()
+    if description["root"] != description["val_root"]:  # each folder is one part, whole
+        if fingerprint == description["val_fingerprint"] and part != "train":
+            return None
+        if fingerprint == split.data_fingerprint and part == "train":
+            return None
+    elif fingerprint == split.data_fingerprint:
+        return split.train if part == "train" else split.val
+    shared = set(records.names()) & set(split.train)
+    if is_given and part == "auto" and not shared:
+        return None
+    raise DataError(
+        f"{records.root}: is not the data that was split for training (images or labels differ), "
+        "so held-out images cannot be told from training images; restore the data, or use "
+        "--split all if none of it was trained on"
+    )
+
+
+def _held_out_shapes(
+    trained_classes: Sequence[str], classes: Sequence[str], part: str
+) -> ShapesDataset:
     if part == "train":
         raise DataError("the shapes set draws its training scenes fresh, there is no such part")
-    if tuple(classes) != shapes.CLASSES:
+    if tuple(trained_classes) != shapes.CLASSES:
         raise DataError(
             f"the shapes set has the classes {', '.join(shapes.CLASSES)}, the weights "
-            f"{', '.join(classes)}; name the weights' own data with --data"
+            f"{', '.join(trained_classes)}; name the weights' own data with --data"
         )
-    return ShapesDataset(shapes.HELD_OUT, held_out=True)
+    dataset = ShapesDataset(shapes.HELD_OUT, held_out=True)
+    dataset.data = dataset.data.renamed(classes)
+    return dataset

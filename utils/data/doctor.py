@@ -24,7 +24,16 @@ def check_images(data: RecordSet, min_size: int, max_size: int) -> None:
     with ThreadPoolExecutor() as pool:
         results = pool.map(problem_of, data.images)
         progress = tqdm(results, "checking images", len(data.images), leave=False, disable=None)
-        problems = [problem for problem in progress if problem]
+        _complain(data, list(progress))
+
+
+def check_sizes(data: RecordSet, min_size: int, max_size: int) -> None:
+    """Raise ``DataError`` naming images too thin to be resized; no file is read."""
+    _complain(data, [_thinness(record, min_size, max_size) for record in data.images])
+
+
+def _complain(data: RecordSet, results: list[str | None]) -> None:
+    problems = [problem for problem in results if problem]
     if problems:
         more = f"\n... and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
         raise DataError(
@@ -44,8 +53,12 @@ def _problem(record: ImageRecord, min_size: int, max_size: int) -> str | None:
             f"{record.path}: is {width}x{height} pixels (upright), its annotation says "
             f"{record.width}x{record.height}"
         )
+    return _thinness(record, min_size, max_size)
+
+
+def _thinness(record: ImageRecord, min_size: int, max_size: int) -> str | None:
     try:
-        check_resizable(height, width, min_size, max_size)
+        check_resizable(record.height, record.width, min_size, max_size)
     except DataError as error:
         return f"{record.path}: {error}"
     return None

@@ -18,6 +18,7 @@ from utils.data.records import DataError, ImageRecord, Instance, RecordSet
 # Folder pairs that are recognised, and the name their one class gets unless the user gives one.
 LAYOUTS = (("PNGImages", "PedMasks", "person"), ("images", "masks", "object"))
 MASK_SUFFIX = "_mask"
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 
 
 def find_layout(root: Path) -> tuple[Path, Path, str] | None:
@@ -55,6 +56,9 @@ def _pair(image_folder: Path, mask_folder: Path) -> list[tuple[Path, Path]]:
     """Every image with its mask, matched by stem."""
     images = _by_stem(list_images(image_folder))
     masks = _by_stem(list_images(mask_folder), MASK_SUFFIX)
+    for mask in masks.values():
+        if mask.suffix.lower() in LOSSY_SUFFIXES:
+            raise DataError(f"{mask}: JPEG blurs the ids of a mask; save masks as PNG")
     if not images:
         raise DataError(f"{image_folder}: no images here")
     lonely = [f"{images[stem]} has no mask in {mask_folder}" for stem in images.keys() - masks]

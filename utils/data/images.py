@@ -2,8 +2,9 @@
 
 The rule, stored in every weights file: upright by EXIF, 8-bit RGB. Grey is repeated to three
 channels; CMYK and palettes are converted; a see-through pixel shows white behind it; 16-bit is
-divided by 257; float and 32-bit integer images are stretched from their minimum to their maximum,
-unless floats already lie in 0..1. Nothing is ever clipped silently.
+divided by 257, and so are 32-bit integers that need 16 bits; other 32-bit integers and floats are
+stretched from their minimum to their maximum, unless floats already lie in 0..1. Nothing is ever
+clipped silently.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def load_image(path: Path | str) -> np.ndarray:
         frames = _decoded(lambda opened: getattr(opened, "n_frames", 1), picture, path)
         if frames > 1:
             warnings.warn(f"{path}: has {frames} frames, the first is used", stacklevel=2)
-        return to_rgb(_decoded(ImageOps.exif_transpose, picture, path))
+        return _decoded(lambda opened: to_rgb(ImageOps.exif_transpose(opened)), picture, path)
 
 
 def upright_size(path: Path | str) -> tuple[int, int]:

@@ -50,13 +50,13 @@ def train_loader(
 ) -> DataLoader[Batch]:
     """Batches of one epoch; set ``sampler.epoch`` before each. The last may be smaller."""
     return DataLoader(
-        dataset, batch_size, sampler=sampler, **_workers(workers), pin_memory=pin_memory
+        dataset, batch_size, sampler=sampler, pin_memory=pin_memory, **_workers(workers)
     )
 
 
 def eval_loader(dataset: Dataset[Any], workers: int, pin_memory: bool) -> DataLoader[Batch]:
     """One image at a time, in order: padding to a neighbour's size would change its numbers."""
-    return DataLoader(dataset, 1, shuffle=False, **_workers(workers), pin_memory=pin_memory)
+    return DataLoader(dataset, 1, shuffle=False, pin_memory=pin_memory, **_workers(workers))
 
 
 def worker_count(wanted: int, device_type: str) -> int:
@@ -81,6 +81,7 @@ def _workers(workers: int) -> dict[str, Any]:
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "collate_fn": collate,
+        "generator": torch.Generator(),  # a loader of its own draws nothing from training's
         "worker_init_fn": partial(_init_worker, Image.MAX_IMAGE_PIXELS),
     }
 

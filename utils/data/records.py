@@ -77,6 +77,16 @@ class RecordSet:
         """The names of all images, sorted."""
         return tuple(sorted(self.name_of(record) for record in self.images))
 
+    def summary(self) -> str:
+        """What was found, in one line."""
+        objects = sum(len(record.instances) for record in self.images)
+        empty = sum(not record.instances for record in self.images)
+        without = f" ({empty} without objects)" if empty else ""
+        return (
+            f"{len(self.images)} images{without}, {objects} objects of {', '.join(self.classes)}, "
+            f"{self.root} ({self.format})"
+        )
+
     def subset(self, names: Sequence[str]) -> RecordSet:
         """The named images, in the order given.
 

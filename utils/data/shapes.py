@@ -18,6 +18,7 @@ from utils.data.records import ImageRecord, Instance, RecordSet
 
 NAME = "shapes"
 HELD_OUT = 50  # scenes of the evaluation set
+EPOCH_SCENES = 1000  # fresh scenes per training epoch
 CLASSES = ("square", "circle", "triangle")
 SIZE = 128  # image side in pixels
 MARGIN = 20  # centres keep this far from the border; also the smallest half-side of a shape

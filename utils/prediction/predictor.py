@@ -8,6 +8,7 @@ from torchvision.transforms.v2.functional import to_dtype
 
 from nets.contract import Prediction
 from nets.detect import detect
+from nets.mask_rcnn import input_size
 from nets.weights_file import WeightsFile
 from utils.data.images import check_resizable
 from utils.device import Precision
@@ -21,20 +22,29 @@ class Predictor:
 
     Attributes:
         classes: names in label order, label 1 first.
-        score_threshold: from this score on a detection counts, as the weights file says.
+        score_threshold: from this score on a detection counts; as the weights file says unless
+            another is given.
     """
 
-    def __init__(self, weights: WeightsFile, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self,
+        weights: WeightsFile,
+        device: torch.device,
+        precision: Precision,
+        score_threshold: float | None = None,
+    ) -> None:
         self.classes = weights.classes
-        self.score_threshold = weights.score_threshold
+        chosen = weights.score_threshold if score_threshold is None else score_threshold
+        self.score_threshold = chosen
         self.device = device
         self.precision = precision
-        model = weights.build().to(device)
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model = weights.build().to(device, memory_format=precision.memory_format)
+        # No masks are computed for what is not shown; a hair lower, as torchvision excludes equals.
+        self.model.roi_heads.score_thresh = 0.999 * self.score_threshold
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> Prediction:
-        """All detections in one picture, best first, at its own size.
+        """What is in one picture, best first, at its own size.
 
         Raises:
             ValueError: not uint8 RGB of shape (H, W, 3).
@@ -42,14 +52,13 @@ class Predictor:
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"need uint8 (H, W, 3), got {image.dtype} {image.shape}")
-        resize = self.model.transform
         height, width = image.shape[:2]
-        check_resizable(height, width, resize.min_size[-1], resize.max_size)
+        check_resizable(height, width, *input_size(self.model))
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         with self.precision.autocast():
             floats = to_dtype(pixels.permute(2, 0, 1), torch.float32, scale=True)
             predictions, _ = detect(self.model, [floats])
-        return predictions[0]
+        return above(predictions[0], self.score_threshold)
 
 
 def above(prediction: Prediction, threshold: float) -> Prediction:

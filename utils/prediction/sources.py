@@ -43,15 +43,16 @@ def find_images(sources: Sequence[str]) -> list[SourceImage]:
     return images
 
 
-def held_out_images(
+def labelled_images(
     description: dict[str, Any], classes: Sequence[str], data: str, format: str
 ) -> list[SourceImage]:
-    """The held-out images of the data set that a weights file names.
+    """The images that test.py would judge: the held-out ones of the weights' own data set, or all
+    of another one.
 
     Raises:
-        DataError: as ``my_dataset.open_evaluation_data``.
+        DataError: as ``utils.open_data.open_evaluation_data``.
     """
-    dataset = open_evaluation_data(description, classes, data, format, "auto")
+    dataset = open_evaluation_data(description, classes, data=data, format=format)
 
     def read(index: int) -> np.ndarray:
         return dataset.read(SampleKey(0, index))[0]

@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from nets.weights_file import WeightsError, WeightsFile, save_weights
+from nets.weights_file import WeightsFile, save_weights
 
 BEST, LAST = "best.pth", "last.pth"
 EPOCH_PREFIX = "MaskRCNN_"
@@ -26,14 +26,14 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
         self.keep = keep
-        self.best = -1.0
+        self.best: float | None = None  # undefined until something labelled was judged
         self.best_epoch = 0
 
     def save(self, weights: WeightsFile, state: dict[str, Any]) -> bool:
         """Write the files of one finished epoch; whether it is the best so far."""
         epoch = weights.epoch or 0
-        score = weights.metrics.get(BEST_BY, 0.0)  # undefined where nothing is labelled
-        is_best = score > self.best
+        score = weights.metrics.get(BEST_BY)
+        is_best = not (self.folder / BEST).exists() or (score or 0) > (self.best or 0)
         if is_best:
             self.best, self.best_epoch = score, epoch
             save_weights(self.folder / BEST, weights)
@@ -51,32 +51,18 @@ class Checkpoints:
 
 
 def training_state(
-    optimizer: Optimizer, schedule: LRScheduler, scaler: torch.amp.GradScaler
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+    scaler: torch.amp.GradScaler,
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """What, beside the weights, the next epoch depends on; plain values and tensors."""
+    """What, beside the weights, the next epoch depends on; plain values and tensors.
+
+    There are no random states in it: every epoch starts from its own seed (``seed_epoch``).
+    """
     return {
         "optimizer": optimizer.state_dict(),
         "schedule": {"last_epoch": schedule.last_epoch},
         "scaler": scaler.state_dict(),
-        "torch_rng": torch.get_rng_state(),
+        "settings": settings,
     }
-
-
-def find_weights(name: str, root: Path) -> Path:
-    """A weights file by path, by name in ``weights/``, or by name in the newest run.
-
-    Raises:
-        WeightsError: it is nowhere; the message lists what there is.
-    """
-    given, home = Path(name), root / "weights"
-    if given.is_file():
-        return given
-    if (home / name).is_file():
-        return home / name
-    found = sorted(home.glob("*/*.pth"), key=lambda path: path.stat().st_mtime, reverse=True)
-    if found and (found[0].parent / name).is_file():
-        return found[0].parent / name
-    listing = ", ".join(str(path) for path in found[:10]) or "none yet; run python train.py first"
-    raise WeightsError(
-        f"{name}: no such weights file here, in {home} or in its newest run. There are: {listing}"
-    )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -34,6 +35,12 @@ class StepReport:
     images: int
     seconds: float  # whole step, loading included
     wait_seconds: float  # of these, waiting for the data
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Start an epoch's random draws (anchors, RoIs) from the seed and its number alone, on all
+    devices, so that they do not depend on the epochs before it."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
 
 
 def train_one_epoch(

@@ -19,6 +19,7 @@ from utils.training.engine import LOSSES, StepReport
 from utils.training.run_folder import RunFolder
 
 log = logging.getLogger("maskrcnn")
+log.addHandler(logging.NullHandler())  # silent until open_log
 POINTS_PER_EPOCH = 100  # TensorBoard points per training curve; more only makes the files larger
 SECONDS_BETWEEN_LINES = 30.0  # progress where there is no terminal
 
@@ -89,8 +90,8 @@ class Recorder:
             log.info("epoch %d/%d step %d/%d %s", self.epoch + 1, self.epochs, done,
                      self.steps_per_epoch, self._status(report))  # fmt: skip
 
-    def end_epoch(self, val_losses: dict[str, float], metrics: Metrics) -> Metrics:
-        """Record the epoch everywhere; returns all its numbers by name."""
+    def end_epoch(self, val_losses: dict[str, float], metrics: Metrics) -> None:
+        """Record the epoch everywhere."""
         self._close_bar()
         row: Metrics = {
             **summary(self.epoch_reports),
@@ -104,7 +105,6 @@ class Recorder:
         self._append_row({"epoch": self.epoch, "step": self.step_number, **row})
         seconds = time.monotonic() - self.epoch_started
         log.info("%s", epoch_line(self.epoch, self.epochs, row, seconds))
-        return row
 
     def picture(self, tag: str, picture: Image.Image, file_name: str | None = None) -> None:
         """Show a picture in TensorBoard and, with a file name, keep it in the run's folder."""
@@ -213,8 +213,11 @@ def open_log(path: Path) -> None:
 
 
 class _ConsoleHandler(logging.Handler):
+    """Prints around the progress bar; errors are left to the command, which prints them last."""
+
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
+        if record.levelno < logging.ERROR:
+            tqdm.write(self.format(record), file=sys.stdout)
 
 
 def _short(value: float) -> float | str:

@@ -9,9 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from utils.folders import safe_name, write_json
+from utils.folders import numbered, safe_name, write_json
 
 PACKAGES = ("torch", "torchvision", "pycocotools", "pillow", "numpy", "tensorboard", "tqdm")
+RESERVED = ("test", "predict")  # runs/test and runs/predict belong to the other two commands
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,15 @@ class RunFolder:
     @classmethod
     def create(cls, root: Path, name: str) -> RunFolder:
         """Make a new run; if the name is taken, ``name-2``, ``name-3``..."""
-        name = safe_name(name)
-        number = 1
-        while True:
-            folder = cls(name if number == 1 else f"{name}-{number}", root)
-            if not folder.weights.exists() and not folder.log.exists():
-                try:
-                    folder.record.mkdir(parents=True)
-                    break
-                except FileExistsError:
-                    pass
-            number += 1
+        for candidate in numbered(safe_name(name)):
+            folder = cls(candidate, root)
+            if candidate in RESERVED or folder.weights.exists() or folder.log.exists():
+                continue
+            try:
+                folder.record.mkdir(parents=True)
+                break
+            except FileExistsError:
+                continue
         folder.weights.mkdir(parents=True)
         folder.log.parent.mkdir(parents=True, exist_ok=True)
         return folder
