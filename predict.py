@@ -14,7 +14,7 @@ from tqdm import tqdm
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from nets.weights_file import load_weights
 from utils.config import PredictConfig, parse
-from utils.data.images import limit_pixels
+from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.records import DataError
 from utils.device import choose_device, choose_precision
 from utils.exit_codes import run
@@ -31,6 +31,7 @@ def main(config: PredictConfig) -> None:
 
     path = find_weights(config.weights, config.output_root)
     weights = load_weights(path, config.classes)
+    check_reading_rule(weights.preprocessing)
     precision = choose_precision(config.precision, device, weights.precision)
     predictor = Predictor(weights, device, precision, config.score_threshold)
     if config.source:

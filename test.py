@@ -16,7 +16,7 @@ from nets.mask_rcnn import input_size
 from nets.weights_file import load_weights
 from utils.config import TestConfig, parse
 from utils.data.doctor import check_sizes
-from utils.data.images import limit_pixels
+from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.loader import eval_loader, worker_count
 from utils.device import choose_device, choose_precision
 from utils.evaluation.coco_evaluator import CocoEvaluator
@@ -34,6 +34,7 @@ def main(config: TestConfig) -> None:
 
     path = find_weights(config.weights, config.output_root)
     weights = load_weights(path, config.classes)
+    check_reading_rule(weights.preprocessing)
     precision = choose_precision(config.precision, device, weights.precision)
     model = weights.build().to(device, memory_format=precision.memory_format)
     dataset = open_evaluation_data(

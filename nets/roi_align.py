@@ -18,6 +18,7 @@ from torchvision.ops import MultiScaleRoIAlign
 MAX_CELLS_TRAINING = 128 * 128
 MAX_CELLS_INFERENCE = 32 * 32
 DTYPES = (torch.bfloat16,)
+PADDING = 32  # size_divisible of GeneralizedRCNNTransform
 
 
 class MatmulRoIAlign(MultiScaleRoIAlign):
@@ -34,12 +35,10 @@ class MatmulRoIAlign(MultiScaleRoIAlign):
     ) -> Tensor:
         """Pool ``boxes`` (one (N_i, 4) xyxy tensor per image) to (sum N_i, C, *output_size)."""
         features = [x[name] for name in self.featmap_names]
+        if self.scales is None:
+            self._infer_scales(x, boxes, image_shapes)
         if not self._pays(features):
             return super().forward(x, boxes, image_shapes)
-        if self.scales is None:
-            # torchvision infers scales and level mapper on first use; a call without boxes does it.
-            maps = {name: x[name].float() for name in self.featmap_names}
-            super().forward(maps, [b[:0].float() for b in boxes], image_shapes)
         assert self.scales is not None
         assert self.map_levels is not None
 
@@ -57,6 +56,19 @@ class MatmulRoIAlign(MultiScaleRoIAlign):
         if not pooled:
             return features[0].new_zeros((0, features[0].shape[1], *self.output_size))
         return torch.cat(pooled)[torch.cat(order).argsort()]
+
+    def _infer_scales(
+        self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
+    ) -> None:
+        """Let torchvision infer scales and level mapper, by a call without boxes.
+
+        It does so once, from the first batch, dividing the sizes of maps by those of images before
+        padding: a strip 40 pixels high, padded to 64, would double the scales for all that follow.
+        The padded sizes give them exactly.
+        """
+        padded = [(_padded(height), _padded(width)) for height, width in image_shapes]
+        maps = {name: x[name][:1, :1].float() for name in self.featmap_names}
+        super().forward(maps, [boxes[0][:0].float()], padded)
 
     def _pays(self, features: list[Tensor]) -> bool:
         largest = max(f.shape[-2] * f.shape[-1] for f in features)
@@ -76,6 +88,11 @@ class MatmulRoIAlign(MultiScaleRoIAlign):
         lines = lines.view(len(boxes), out_height, width, channels)
         pooled = columns.to(feature.dtype)[:, None] @ lines
         return pooled.permute(0, 3, 1, 2)
+
+
+def _padded(side: int) -> int:
+    """What ``GeneralizedRCNNTransform`` pads a side to."""
+    return -(-side // PADDING) * PADDING
 
 
 def _weights(low: Tensor, high: Tensor, cells: int, bins: int, samples: int) -> Tensor:

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.data.images import limit_pixels, list_images, load_ids, load_image, upright_size
+from utils.data.images import (
+    READING_RULE,
+    check_reading_rule,
+    limit_pixels,
+    list_images,
+    load_ids,
+    load_image,
+    upright_size,
+)
 from utils.data.records import DataError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -259,3 +267,11 @@ def test_colour_mask_is_refused(tmp_path, mode):
     Image.new(mode, (3, 2)).save(tmp_path / "mask.tif")
     with pytest.raises(DataError, match=rf"mask\.tif.*this picture is {mode};"):
         load_ids(tmp_path / "mask.tif")
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "warned"), [({}, 0), ({"reading": READING_RULE}, 0), ({"reading": "raw"}, 1)]
+)
+def test_another_reading_rule_is_pointed_out(preprocessing, warned, recwarn):
+    check_reading_rule(preprocessing)
+    assert len(recwarn) == warned

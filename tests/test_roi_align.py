@@ -157,6 +157,18 @@ def test_what_matrices_do_not_serve_goes_to_torchvision(name, matmul_calls, monk
     assert matmul_calls == []
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_thin_first_image_does_not_change_the_scales(dtype, monkeypatch):
+    """Padded to 64 rows, its maps look twice as large for its 40 rows."""
+    monkeypatch.setattr(roi_align, "DTYPES", (torch.bfloat16,))
+    pool = MatmulRoIAlign(NAMES, 7, 2)
+    maps = {n: torch.rand(1, 3, 64 // s, 128 // s) for n, s in zip(NAMES, (8, 16, 32), strict=True)}
+    boxes = [torch.tensor([[8.0, 8.0, 40.0, 30.0]])]
+    pool({name: m.to(dtype) for name, m in maps.items()}, boxes, [(40, 128)])
+
+    assert pool.scales == [1 / 8, 1 / 16, 1 / 32]
+
+
 def test_a_used_pool_can_be_copied():
     torch.manual_seed(0)
     features, boxes = make_features(1), [random_boxes(5)]

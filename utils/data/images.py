@@ -38,6 +38,17 @@ def limit_pixels(most: int) -> None:
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
+def check_reading_rule(preprocessing: dict[str, str]) -> None:
+    """Warn if a model was trained on pictures that were read by another rule than this file's."""
+    rule = preprocessing.get("reading", READING_RULE)
+    if rule != READING_RULE:
+        warnings.warn(
+            f"the weights were trained on pictures read as {rule!r}, now they are read as "
+            f"{READING_RULE!r}; 16-bit, see-through or rotated pictures may look different",
+            stacklevel=2,
+        )
+
+
 def list_images(folder: Path, recursive: bool = False) -> list[Path]:
     """The pictures in a folder by their suffix (any case), hidden files left out, sorted."""
     candidates = folder.rglob("*") if recursive else folder.iterdir()
