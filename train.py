@@ -90,7 +90,7 @@ def main(config: TrainConfig) -> None:
             state = training_state(optimizer, schedule, scaler, to_dict(config))
             is_best = checkpoints.save(weights, state)
             if is_best:
-                folder.write_json("metrics.json", {"epoch": epoch, **metrics})
+                folder.write_json("metrics.json", metrics)
             found = validation.panels.found()
             recorder.picture("val/predictions", found, "val_pred.jpg" if is_best else None)
     say_goodbye(config, folder, checkpoints)
