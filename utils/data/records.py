@@ -61,13 +61,15 @@ class RecordSet:
     """A labelled data set as a reader found it.
 
     ``classes`` are the names in label order: label 1 is ``classes[0]``; 0 is background.
-    ``format`` names the reader. Image paths lie under ``root``.
+    ``format`` names the reader. Image paths lie under ``root``. ``notes`` say what the reader left
+    out or filled in, with counts, for the person who labelled the data.
     """
 
     root: Path
     format: str
     classes: tuple[str, ...]
     images: tuple[ImageRecord, ...]
+    notes: tuple[str, ...] = ()
 
     def name_of(self, record: ImageRecord) -> str:
         """The image's path relative to the data root, with forward slashes on every system."""

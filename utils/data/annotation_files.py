@@ -1,0 +1,72 @@
+"""Opening annotation files: JSON from strangers, and paths that stay inside the data set."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from utils.data.records import DataError
+
+MOST_BYTES = 2_000_000_000  # COCO's own training annotations are 0.5 GB
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        DataError: missing, too large, not UTF-8, not JSON, nested too deep, or holding a number
+            that is not finite; the message names the file and the place.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DataError(f"{path}: more than {MOST_BYTES // 10**9} GB of JSON; split the file")
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file, parse_constant=_refuse_constant, parse_float=_finite_float)
+    except DataError:
+        raise
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
+    except RecursionError as error:
+        raise DataError(f"{path}: is nested too deep to be an annotation file") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def path_inside(root: Path, name: str, source: Path) -> Path:
+    """The path that an annotation file names, which must lie inside ``root``.
+
+    Separators of Windows are understood. Existence is not checked.
+
+    Args:
+        root: the data set's folder.
+        name: what the file says, relative to ``root``.
+        source: the annotation file, for the message.
+
+    Raises:
+        DataError: absolute, with a drive, empty, with control characters, or leading outside
+            ``root``, also through a symbolic link.
+    """
+    windows = PureWindowsPath(name)
+    outside = windows.drive or windows.root or not windows.parts or not name.isprintable()
+    path = root.joinpath(*windows.parts) if not outside else root
+    if outside or not path.resolve().is_relative_to(root.resolve()):
+        raise DataError(
+            f"{source}: names {name!r}, which is not a file inside {root}; paths must be relative "
+            "to the data set and stay in it"
+        )
+    return path
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a number that annotations can hold")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
