@@ -1,0 +1,113 @@
+"""Time this project's fast paths against torchvision's own, turn by turn in one process.
+
+    python -m tools.benchmark roi-align
+    python -m tools.benchmark roi-align --rounds 9 --json benchmark.json
+
+Prints medians and the ratio of the reference's time to ours: above 1, ours is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torchvision.ops import MultiScaleRoIAlign
+
+from nets import roi_align
+
+MAP_SIZES = ((32, 32), (64, 64), (80, 112), (128, 128))  # rows and columns of the largest map
+IMAGES, CHANNELS, BOXES, BINS = 2, 256, 512, 7
+LEVELS = ["0", "1", "2", "3"]
+
+
+class Case(NamedTuple):
+    """One comparison: two functions that do the same."""
+
+    name: str
+    reference: Callable[[], object]
+    ours: Callable[[], object]
+
+
+def roi_align_cases() -> Iterator[Case]:
+    """RoIAlign over a pyramid: both dtypes, with and without the backward pass."""
+    # Whether it pays is what is measured here, so the limits of the fast path are lifted.
+    roi_align.MAX_CELLS_TRAINING = roi_align.MAX_CELLS_INFERENCE = 10**9
+    roi_align.DTYPES = (torch.float32, torch.bfloat16)
+    torch.manual_seed(0)
+    for dtype in (torch.bfloat16, torch.float32):
+        for training in (True, False):
+            for rows, columns in MAP_SIZES:
+                maps = {
+                    name: torch.randn(IMAGES, CHANNELS, rows >> i, columns >> i, dtype=dtype)
+                    .to(memory_format=torch.channels_last)
+                    .requires_grad_(training)
+                    for i, name in enumerate(LEVELS)
+                }
+                corner = torch.rand(IMAGES, BOXES, 2) * torch.tensor([3.2 * columns, 3.2 * rows])
+                size = 20 + 60 * torch.rand(IMAGES, BOXES, 2)
+                boxes = list(torch.cat([corner, corner + size], dim=2))
+                shapes = [(4 * rows, 4 * columns)] * IMAGES
+
+                def run(pool: MultiScaleRoIAlign, maps=maps, boxes=boxes, shapes=shapes) -> None:  # noqa: ANN001
+                    with (
+                        torch.set_grad_enabled(maps["0"].requires_grad),
+                        torch.autocast(
+                            "cpu", torch.bfloat16, enabled=maps["0"].dtype == torch.bfloat16
+                        ),
+                    ):
+                        out = pool(maps, boxes, shapes)
+                    if out.requires_grad:
+                        out.float().sum().backward()
+
+                kinds = (MultiScaleRoIAlign, roi_align.MatmulRoIAlign)
+                reference, ours = (kind(LEVELS, BINS, 2) for kind in kinds)
+                what = "training" if training else "inference"
+                name = f"roi-align {str(dtype)[6:]} {what} {rows * columns} cells"
+                yield Case(
+                    name, lambda run=run, r=reference: run(r), lambda run=run, o=ours: run(o)
+                )
+
+
+SUITES = {"roi-align": roi_align_cases}
+
+
+def measure(case: Case, rounds: int) -> dict[str, str | float]:
+    """Median seconds of both, alternating, after one warm-up each."""
+    seconds: dict[str, list[float]] = {"reference_s": [], "ours_s": []}
+    for number in range(rounds + 1):
+        for key, function in (("reference_s", case.reference), ("ours_s", case.ours)):
+            start = time.perf_counter()
+            function()
+            if number:
+                seconds[key].append(time.perf_counter() - start)
+    medians = {key: statistics.median(values) for key, values in seconds.items()}
+    return {"name": case.name, **medians, "ratio": medians["reference_s"] / medians["ours_s"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("suite", choices=(*SUITES, "all"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    args = parser.parse_args()
+
+    results = []
+    for name, cases in SUITES.items():
+        for case in cases() if args.suite in (name, "all") else ():
+            results.append(measure(case, args.rounds))
+            print("{name:45} reference {reference_s:.3f} s  ours {ours_s:.3f} s  {ratio:.2f}x"
+                  .format(**results[-1]), flush=True)  # fmt: skip
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
