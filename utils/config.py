@@ -214,21 +214,25 @@ def build_parser(config_class: type[CommonConfig], doc: str | None) -> argparse.
         allow_abbrev=False,
     )
     hints = typing.get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
+    common = {field.name for field in dataclasses.fields(CommonConfig)}
+    own_first = sorted(dataclasses.fields(config_class), key=lambda field: field.name in common)
+    for field in own_first:
         flags = [f"--{field.name.replace('_', '-')}"]
         if field.metadata["short"]:
             flags.insert(0, field.metadata["short"])
-        parser.add_argument(*flags, **_argument(field, hints[field.name]))
+        parser.add_argument(*flags, **_argument(config_class, field, hints[field.name]))
     return parser
 
 
-def _argument(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
+def _argument(
+    config_class: type[CommonConfig], field: dataclasses.Field[Any], hint: Any
+) -> dict[str, Any]:
     """The keywords of ``add_argument`` for one field."""
     help_text = field.metadata["help"].replace("%", "%%")
     if hint is bool:
         return {"action": "store_true", "help": help_text}
     if field.default not in (None, "", ()):
-        help_text += f" (default: {field.default})"
+        help_text += f" (default: {field.default}{_shapes_default(config_class, field)})"
     if typing.get_origin(hint) is tuple:
         return {"action": _Tuple, "nargs": "+", "help": help_text}
     if isinstance(hint, types.UnionType):
@@ -239,6 +243,11 @@ def _argument(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
     else:
         argument["metavar"] = {int: "N", float: "X", Path: "PATH"}.get(hint, "NAME")
     return argument
+
+
+def _shapes_default(config_class: type[CommonConfig], field: dataclasses.Field[Any]) -> str:
+    is_other = config_class is TrainConfig and field.name in SHAPES_RECIPE
+    return f"; {SHAPES_RECIPE[field.name]} for shapes" if is_other else ""
 
 
 class _Tuple(argparse.Action):
