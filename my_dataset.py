@@ -23,11 +23,14 @@ from torchvision import tv_tensors
 import nets  # noqa: F401  (checks that torchvision fits torch)
 from nets.contract import Target, check_target
 from utils.data import shapes
+from utils.data.coco import find_coco, read_coco
 from utils.data.id_masks import find_layout, read_id_masks
 from utils.data.images import load_image
+from utils.data.labelme import find_labelme, read_labelme
 from utils.data.loader import SampleKey
 from utils.data.records import DataError, ImageRecord, RecordSet, instance_masks
 from utils.data.transforms import eval_transforms
+from utils.data.via import find_via, read_via
 
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
 
@@ -36,12 +39,16 @@ class Reader(NamedTuple):
     """How one annotation format is recognised in a folder, and read."""
 
     recognises: Callable[[Path], object]  # true if the folder is of this format
-    read: Callable[[Path], RecordSet]
+    read: Callable[..., RecordSet]
     wants: str  # what a folder of this format holds, for messages
+    takes_images: bool = False  # whether ``read`` can be told where the images lie
 
 
 READERS = {
-    "id-masks": Reader(find_layout, read_id_masks, "PNGImages/ + PedMasks/ or images/ + masks/")
+    "id-masks": Reader(find_layout, read_id_masks, "PNGImages/ + PedMasks/ or images/ + masks/"),
+    "coco": Reader(find_coco, read_coco, "a COCO JSON here or in annotations/", takes_images=True),
+    "labelme": Reader(find_labelme, read_labelme, "labelme JSON files, one per image"),
+    "via": Reader(find_via, read_via, "via_region_data.json or a VIA project"),
 }
 
 
@@ -168,15 +175,31 @@ def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def read_data(root: Path | str, format: str = "auto", classes: Sequence[str] = ()) -> RecordSet:
+def read_data(
+    root: Path | str,
+    format: str = "auto",
+    classes: Sequence[str] = (),
+    images: Path | None = None,
+) -> RecordSet:
     """Read a labelled folder with the reader that ``format`` names, or the one that fits.
+
+    Args:
+        root: the folder, or an annotation file.
+        format: a name in ``READERS``, or ``auto``.
+        classes: other names for the classes, in label order.
+        images: where the images lie, for annotation files that do not lie beside them.
 
     Raises:
         DataError: no reader fits, or what it found is wrong.
     """
     root = Path(root)
-    reader = READERS[detect_format(root) if format == "auto" else format]
-    return reader.read(root).renamed(classes)
+    name = detect_format(root) if format == "auto" else format
+    reader = READERS[name]
+    if images is None:
+        return reader.read(root).renamed(classes)
+    if not reader.takes_images:
+        raise DataError(f"{root}: is {name}, which lies beside its images; leave --images out")
+    return reader.read(root, images).renamed(classes)
 
 
 def detect_format(root: Path) -> str:

@@ -37,7 +37,9 @@ def main(config: PredictConfig) -> None:
     if config.source:
         images = find_images(config.source)
     else:
-        images = labelled_images(weights.data, weights.classes, config.data, config.format)
+        images = labelled_images(
+            weights.data, weights.classes, config.data, config.format, config.images
+        )
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
     print(f"{len(images)} images, score threshold {predictor.score_threshold}")
 

@@ -38,7 +38,12 @@ def main(config: TestConfig) -> None:
     precision = choose_precision(config.precision, device, weights.precision)
     model = weights.build().to(device, memory_format=precision.memory_format)
     dataset = open_evaluation_data(
-        weights.data, weights.classes, data=config.data, format=config.format, part=config.split
+        weights.data,
+        weights.classes,
+        data=config.data,
+        format=config.format,
+        images=config.images,
+        part=config.split,
     )
     check_sizes(dataset.data, *input_size(model))
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")

@@ -103,6 +103,7 @@ def open_data(config: TrainConfig) -> TrainingData:
         format=config.format,
         classes=config.classes,
         val_data=config.val_data,
+        images=config.images,
         split_file=config.split_file,
         epoch_scenes=config.epoch_scenes,
         seed=config.seed,
@@ -144,7 +145,7 @@ def describe_run(
     folder.write_json("split.json", data.split.to_dict())
     log.info("run %s: %s", folder.name, folder.record)
     for name, part in (("training", data.train.data), ("held out", data.val.data)):
-        log.info("%s: %s", name, part.summary())
+        log.info("%s: %s", name, "\n  ".join([part.summary(), *part.notes]))
     log.info(
         "network %s, input %d to %d px, %s on %s",
         config.arch, config.min_size, config.max_size, machine["precision"], machine["device"],

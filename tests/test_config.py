@@ -21,7 +21,7 @@ from utils.config import (
 )
 
 COMMANDS = (config.TrainConfig, config.TestConfig, config.PredictConfig)
-COMMON = {"format", "classes", "device", "precision", "max-pixels", "output-root",
+COMMON = {"format", "classes", "images", "device", "precision", "max-pixels", "output-root",
           "debug"}  # fmt: skip
 OPTIONS = {
     config.TrainConfig: COMMON | {

@@ -41,6 +41,7 @@ class CommonConfig:
     """What means the same in train.py, test.py and predict.py."""
 
     format: str = option("auto", "annotation format of --data", choices=FORMATS)
+    images: Path | None = option(None, "where the images of a COCO file lie, if not beside it")
     classes: tuple[str, ...] = option((), "class names, in label order, instead of the data's")
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = option(
@@ -104,7 +105,7 @@ class TrainConfig(CommonConfig):
         if self.val_data and self.split_file:
             problems.append("--val-data and --split-file both say what is held out; give one")
         if self.data == SHAPES:
-            for name in ("val_data", "split_file", "classes"):
+            for name in ("val_data", "split_file", "classes", "images"):
                 if getattr(self, name):
                     flag = name.replace("_", "-")
                     problems.append(f"--{flag} does not go with --data shapes, which is drawn")

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from my_dataset import InstanceDataset, ShapesDataset, read_data
+from my_dataset import READERS, InstanceDataset, ShapesDataset, read_data
 from utils.data import shapes
 from utils.data.records import DataError, RecordSet
 from utils.data.splits import Split, make_split, read_split
 from utils.data.transforms import train_transforms
+
+TRAIN = "train"
+VALIDATION = ("val", "valid", "validation", "test")  # best first
 
 
 class TrainingData(NamedTuple):
@@ -19,12 +22,16 @@ class TrainingData(NamedTuple):
     train: InstanceDataset
     val: InstanceDataset
     split: Split
+    source: str  # the folder or annotation file that was read
+    val_source: str
+    images: str = ""  # where the images lie, if not beside the annotations
 
     def description(self) -> dict[str, Any]:
         """What the weights file remembers of its data; plain values."""
         return {
-            "root": str(self.train.data.root),
-            "val_root": str(self.val.data.root),
+            "root": self.source,
+            "val_root": self.val_source,
+            "images": self.images,
             "val_fingerprint": self.val.data.fingerprint(),
             "format": self.train.data.format,
             "classes": list(self.train.data.classes),
@@ -38,6 +45,7 @@ def open_training_data(
     format: str = "auto",
     classes: Sequence[str] = (),
     val_data: Path | None = None,
+    images: Path | None = None,
     split_file: Path | None = None,
     epoch_scenes: int = shapes.EPOCH_SCENES,
     seed: int = 0,
@@ -54,10 +62,14 @@ def open_training_data(
     if data == shapes.NAME:
         train = ShapesDataset(epoch_scenes, flip, seed=seed, check_always=check_always)
         val = ShapesDataset(shapes.HELD_OUT, held_out=True, check_always=check_always)
-        return TrainingData(train, val, Split((), val.data.names(), seed, val.data.fingerprint()))
-    records = read_data(data, format, classes)
+        split = Split((), val.data.names(), seed, val.data.fingerprint())
+        return TrainingData(train, val, split, data, data)
+    source = Path(data)
+    if val_data is None and split_file is None and (parts := find_parts(source)):
+        source, val_data = parts
+    records = read_data(source, format, classes, images)
     if val_data is not None:
-        if val_data.resolve() == Path(data).resolve():
+        if val_data.resolve() == source.resolve():
             raise DataError(f"{val_data}: is the training data; leave --val-data out to split it")
         val_records = read_data(val_data, format, classes).with_classes(records.classes)
         split = Split(records.names(), val_records.names(), seed, records.fingerprint())
@@ -67,7 +79,29 @@ def open_training_data(
         train_records, val_records = records.subset(split.train), records.subset(split.val)
     train = InstanceDataset(train_records, flip, seed, check_always)
     val = InstanceDataset(val_records, check_always=check_always)
-    return TrainingData(train, val, split)
+    return TrainingData(train, val, split, str(source), str(val_data or source), str(images or ""))
+
+
+def find_parts(root: Path) -> tuple[Path, Path] | None:
+    """The training and validation folders, or COCO files, of a data set that comes in parts.
+
+    ``train/`` beside ``val/``, ``valid/`` or ``test/``; or in ``annotations/`` one JSON with
+    "train" in its name beside one with "val" or "test".
+    """
+    files = {path.stem.lower(): path for path in root.glob("annotations/*.json")}
+    folders = {path.name.lower(): path for path in root.glob("*/")}
+    for places, fits in ((folders, str.__eq__), (files, str.__contains__)):
+        train = next((path for name, path in places.items() if fits(name, TRAIN)), None)
+        for part in VALIDATION:
+            val = next((path for name, path in places.items() if fits(name, part)), None)
+            if train and val and recognised(train) and recognised(val):
+                return train, val
+    return None
+
+
+def recognised(root: Path) -> bool:
+    """Whether any reader understands the folder or file."""
+    return any(reader.recognises(root) for reader in READERS.values())
 
 
 def open_evaluation_data(
@@ -76,6 +110,7 @@ def open_evaluation_data(
     *,
     data: str = "",
     format: str = "auto",
+    images: Path | None = None,
     part: str = "auto",
 ) -> InstanceDataset:
     """The labelled images to judge or show a trained model on.
@@ -86,6 +121,7 @@ def open_evaluation_data(
             names that the model was trained with.
         data: another folder or ``shapes``; empty for the model's own data set.
         format: the data's, or ``auto``.
+        images: where the images lie, if not beside the annotations.
         part: ``val``, ``train``, ``all``, or ``auto``: ``val`` of the model's own data set, ``all``
             of another.
 
@@ -96,8 +132,11 @@ def open_evaluation_data(
     if data == shapes.NAME or (not data and description.get("format") == shapes.NAME):
         return _held_out_shapes(trained_classes, classes, part)
     root = data or _own_root(description, part)
-    own_format = description.get("format", "auto")
-    records = read_data(root, own_format if not data and format == "auto" else format)
+    if not data and format == "auto":
+        format = description.get("format", "auto")
+    if not data and images is None and root == description["root"] and description["images"]:
+        images = Path(description["images"])
+    records = read_data(root, format, images=images)
     records = records.with_classes(trained_classes).renamed(classes)
     names = _names_of_part(description, records, bool(data), part)
     return InstanceDataset(records if names is None else records.subset(names))

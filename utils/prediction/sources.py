@@ -44,7 +44,11 @@ def find_images(sources: Sequence[str]) -> list[SourceImage]:
 
 
 def labelled_images(
-    description: dict[str, Any], classes: Sequence[str], data: str, format: str
+    description: dict[str, Any],
+    classes: Sequence[str],
+    data: str = "",
+    format: str = "auto",
+    images: Path | None = None,
 ) -> list[SourceImage]:
     """The images that test.py would judge: the held-out ones of the weights' own data set, or all
     of another one.
@@ -52,7 +56,7 @@ def labelled_images(
     Raises:
         DataError: as ``utils.open_data.open_evaluation_data``.
     """
-    dataset = open_evaluation_data(description, classes, data=data, format=format)
+    dataset = open_evaluation_data(description, classes, data=data, format=format, images=images)
 
     def read(index: int) -> np.ndarray:
         return dataset.read(SampleKey(0, index))[0]

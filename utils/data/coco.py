@@ -1,0 +1,230 @@
+"""Reader for COCO JSON: polygons of one or several parts, run lengths of both kinds, crowds.
+
+Areas and boxes are measured from the pixels; what the file says of them is not looked at.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from utils.data.annotation_files import path_inside, read_json
+from utils.data.coco_entries import (
+    ObjectEntry,
+    Picture,
+    first_ten,
+    read_classes,
+    read_objects,
+    read_pictures,
+)
+from utils.data.coco_outlines import NO_OUTLINE, LeftOut, draw_instances
+from utils.data.images import upright_size
+from utils.data.outlines import left_out_notes
+from utils.data.records import DataError, ImageRecord, RecordSet
+
+ROBOFLOW_NAME = "_annotations.coco.json"
+KEYS = (rb'"images"\s*:\s*\[', rb'"annotations"\s*:\s*\[')
+HEAD_BYTES = 65_536  # one of the keys stands in the first part of any COCO file
+PROBES = 20  # listed images that are looked for to find the image folder
+MOST_PIXELS = 2**29  # of an image; pycocotools reserves 30 bits for a compressed run length
+
+
+def find_coco(root: Path) -> Path | None:
+    """The COCO file that ``root`` is or holds; None if there is none or more than one.
+
+    Looked for are ``_annotations.coco.json``, then JSON files in ``root`` and its
+    ``annotations/``. Files are searched for the keys, not parsed; nothing is raised.
+    """
+    found = _coco_files(Path(root))
+    return found[0] if len(found) == 1 else None
+
+
+def read_coco(root: Path | str, images: Path | str | None = None) -> RecordSet:
+    """Read a COCO data set.
+
+    Category ids are mapped to labels 1..K in id order, unused ones too; categories of one name
+    are one class. Image ids are kept if all are positive integers, else counted from 1.
+
+    Args:
+        root: the JSON file, or a folder that holds it (see ``find_coco``).
+        images: the folder that the file names are relative to. Without it, the JSON's folder,
+            ``images/`` or a folder named like the JSON (``train2017`` for
+            ``instances_train2017.json``) beside it or one level up, whichever holds the images;
+            nothing outside of ``root`` if that is a folder.
+
+    Raises:
+        DataError: no COCO file, wrong entries, images that are missing or of another size; the
+            message names the file, the entry and the field.
+    """
+    root = Path(root)
+    source = _source(root)
+    content = read_json(source)
+    pictures = read_pictures(content, source)
+    label_of, classes, notes = read_classes(content, source)
+    objects = read_objects(content, source, [p.identity for p in pictures], label_of)
+    folder = Path(images) if images is not None else _image_folder(root, source, pictures)
+    paths = _paths(pictures, folder, source)
+    with ThreadPoolExecutor() as pool:
+        sizes = list(pool.map(upright_size, paths))
+    _check_sizes(pictures, sizes, paths, source)
+
+    ids = [p.identity for p in pictures]
+    keep_ids = all(isinstance(i, int) and 0 < i < 2**63 for i in ids)
+    left_out: LeftOut = []
+    records = []
+    for number, (picture, path, size) in enumerate(zip(pictures, paths, sizes, strict=True), 1):
+        instances = draw_instances(objects[picture.identity], *size, source, left_out)
+        image_id = int(picture.identity) if keep_ids else number
+        records.append(ImageRecord(image_id, path, *size, instances))
+    every = [one for image in objects.values() for one in image]
+    without = sum(reason == NO_OUTLINE for reason, _ in left_out)
+    if every and without == len(every):
+        raise DataError(
+            f"{source}: none of the {len(every)} annotations has a usable 'segmentation'; "
+            "boxes alone cannot train masks, export polygons or run lengths"
+        )
+    notes += [*left_out_notes(left_out), *_crowd_note(every)]
+    return RecordSet(folder, "coco", classes, tuple(records), tuple(notes))
+
+
+def _coco_files(root: Path) -> list[Path]:
+    if _there(root):
+        return [root] if _is_coco(root) else []
+    if _there(root / ROBOFLOW_NAME):
+        return [root / ROBOFLOW_NAME]
+    candidates = []
+    for folder in (root, root / "annotations"):
+        try:
+            candidates += sorted(p for p in folder.iterdir() if p.suffix.lower() == ".json")
+        except (OSError, ValueError):
+            continue  # not there, or not ours to read
+    return [path for path in candidates if _is_coco(path)]
+
+
+def _is_coco(path: Path) -> bool:
+    """True if the file looks like a JSON object with lists of images and of annotations."""
+    try:
+        if not _there(path):
+            return False  # opening a pipe would wait for ever
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+            if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"{":
+                return False
+            if not any(re.search(key, head) for key in KEYS):
+                return False
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+                return all(re.search(key, whole) for key in KEYS)
+    except (OSError, ValueError):
+        return False
+
+
+def _there(path: Path) -> bool:
+    """``Path.is_file``, also for names too long to look up and folders that cannot be read."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _source(root: Path) -> Path:
+    if _there(root):
+        return root
+    found = _coco_files(root)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = first_ten(path.relative_to(root).as_posix() for path in found)
+        raise DataError(f"{root}: holds several COCO files ({names}); name the one to read")
+    raise DataError(
+        f"{root}: no COCO file here; it needs {ROBOFLOW_NAME}, or a JSON file with the lists "
+        "'images', 'annotations' and 'categories' in it or in its annotations/"
+    )
+
+
+def _image_folder(root: Path, source: Path, pictures: list[Picture]) -> Path:
+    folder = source.parent
+    above = Path(os.path.normpath(folder / ".."))
+    name = source.stem.removeprefix("instances_")
+    candidates = [folder, folder / "images", folder / name, above / "images", above / name]
+    candidates += [above / "images" / name, above]
+    if root != source:
+        whole = os.path.normpath(root.absolute())
+        candidates = [
+            path
+            for path in candidates
+            if Path(os.path.normpath(path.absolute())).is_relative_to(whole)
+        ]
+    for picture in pictures[:PROBES]:
+        for candidate in candidates:
+            if _there(_inside(candidate, picture.file_name, source)):
+                return candidate
+    return folder
+
+
+def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
+    """Where every image lies; all are there, and no two are the same."""
+    paths = [_inside(folder, picture.file_name, source) for picture in pictures]
+    owner: dict[str, Picture] = {}
+    twice = []
+    for path, picture in zip(paths, pictures, strict=True):
+        first = owner.setdefault(os.path.normpath(path), picture)
+        if first is not picture:
+            twice.append(f"{picture.file_name!r}: ids {first[0]!r} and {picture[0]!r}")
+    if twice:
+        raise DataError(
+            f"{source}: {len(twice)} 'file_name'(s) given twice ({first_ten(twice)}); list every "
+            "image once, with all of its annotations"
+        )
+    missing = [p.file_name for p, path in zip(pictures, paths, strict=True) if not _there(path)]
+    if missing:
+        raise DataError(
+            f"{source}: {len(missing)} of {len(paths)} images are not in {folder} "
+            f"({first_ten(map(repr, missing))}); restore them, or name their folder with --images"
+        )
+    return paths
+
+
+def _check_sizes(
+    pictures: list[Picture], sizes: list[tuple[int, int]], paths: list[Path], source: Path
+) -> None:
+    """Every size in the file is that of the upright picture, or is not given."""
+    wrong = []
+    for picture, (width, height), path in zip(pictures, sizes, paths, strict=True):
+        if not 0 < width * height < MOST_PIXELS:
+            raise DataError(
+                f"{path}: {width}x{height} pixels are none or too many; resize the image"
+            )
+        said = (picture.width or width, picture.height or height)
+        if said != (width, height):
+            text = f"{path} is {width}x{height} pixels upright, the file says {said[0]}x{said[1]}"
+            if said == (height, width):
+                text += " (swapped: the size before EXIF rotation, or a mistake)"
+            wrong.append(text)
+    if wrong:
+        raise DataError(
+            f"{source}: 'width' and 'height' of {len(wrong)} image(s) are wrong: "
+            f"{first_ten(wrong)}; outlines must be drawn on, and sizes be those of, the picture "
+            "after EXIF rotation"
+        )
+
+
+def _crowd_note(objects: list[ObjectEntry]) -> list[str]:
+    crowds = sum(one.iscrowd for one in objects)
+    if 2 * crowds <= len(objects):
+        return []
+    return [
+        f"{crowds} of {len(objects)} annotations are marked iscrowd, and crowds are not trained "
+        "on; CVAT marks every run-length outline so: if they are single objects, set iscrowd to 0"
+    ]
+
+
+def _inside(folder: Path, name: str, source: Path) -> Path:
+    try:
+        return path_inside(folder, name, source)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{source}: names {name!r}, which cannot be looked up ({error})") from error

@@ -1,0 +1,261 @@
+"""Reader for labelme: one JSON per image, versions 3 to 7, beside the images or in a folder apart.
+
+Folders that are recognised: JSON files and images mixed; ``labelme_json/`` or ``json/`` beside
+``pic/`` or ``images/``; ``train_json/`` beside ``train/``, where either ``train/`` or the folder
+that holds the pair is named. Pictures are always read from their files, never from ``imageData``.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from utils.data import outlines
+from utils.data.annotation_files import read_json
+from utils.data.images import list_images, upright_size
+from utils.data.label_map import NOT_CLASSES, check_name, class_names, labelled, similar_names
+from utils.data.labelme_folders import PictureFinder, find_layouts, the_layout
+from utils.data.outlines import shown
+from utils.data.records import DataError, ImageRecord, RecordSet, Rle
+
+# How many points each shape with an area has; fewer, and it is left out.
+POINT_COUNTS: dict[str, range | tuple[int, ...]] = {
+    "polygon": range(3, 1_000_000_000),
+    "rectangle": (2, 4),
+    "circle": (2,),
+    "oriented_rectangle": (4,),
+    "mask": (2,),
+}
+WITHOUT_AREA = ("point", "points", "line", "linestrip")
+
+OTHER_JSON = "JSON file(s) of another kind left out"
+FOUND_BY_OWN_NAME = "picture(s) found by their JSON's name, imagePath names a file that is not here"
+
+
+@dataclass
+class _Labelled:
+    """One JSON file as read: the record, the class of each object, what was left out and why."""
+
+    source: Path
+    record: ImageRecord
+    names: list[str]
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find_labelme(root: Path) -> list[Path] | None:
+    """The JSON files of a labelme data set, sorted; None if it is none. Opens only a few."""
+    try:
+        layouts = find_layouts(Path(root))
+    except OSError:
+        return None
+    return [path for layout in layouts for path in layout.jsons] or None
+
+
+def read_labelme(root: Path | str) -> RecordSet:
+    """Read labelme JSON files and find their pictures.
+
+    Shapes of the same label and ``group_id`` are parts of one object. Images without a JSON are
+    left out; a JSON without shapes is an image without objects. Image ids count from 1 in the
+    order of paths. Classes come from a class list in the folder, else from the labels, sorted.
+
+    Raises:
+        DataError: no labelme files, a field of another type than labelme writes, a picture that
+            is missing, shared by two files or of another size, a class that the list lacks.
+    """
+    root = Path(root)
+    layout = the_layout(root)
+    finder = PictureFinder(root, layout.image_folders)
+    with ThreadPoolExecutor() as pool:
+        read = list(pool.map(lambda path: _read_file(path, finder), layout.jsons))
+    files = [one for one in read if isinstance(one, _Labelled)]
+    left_out = [(OTHER_JSON, one.name) for one in read if isinstance(one, Path)]
+    left_out += [pair for one in files for pair in one.left_out]
+    files.sort(key=lambda one: one.record.path)
+    _check_unshared(files)
+
+    json_folder = layout.jsons[0].parent
+    home = _home(root, [one.record for one in files])
+    folders = [json_folder, root]
+    if home != root or not json_folder.is_relative_to(root):
+        folders.append(json_folder.resolve().parent)  # where both folders of a pair lie
+    found = {name for one in files for name in one.names}
+    classes = class_names(found, folders, root)
+    images = labelled([(one.record, one.names) for one in files], classes)
+    notes = [*outlines.left_out_notes(left_out), *_without_json(images), *similar_names(classes)]
+    return RecordSet(home, "labelme", classes, images, tuple(notes))
+
+
+def _check_unshared(files: list[_Labelled]) -> None:
+    for one, other in pairwise(files):
+        if one.record.path == other.record.path:
+            raise DataError(
+                f"{one.source} and {other.source} both belong to {one.record.path.name} "
+                "(imagePath); remove one"
+            )
+
+
+def _home(root: Path, images: list[ImageRecord]) -> Path:
+    """The folder that all pictures lie under: the data root, or where they are beside it."""
+    parents = list(dict.fromkeys(record.path.parent for record in images))
+    if all(parent.is_relative_to(root) for parent in parents):
+        return root
+    if len(parents) > 1:
+        raise DataError(
+            f"{root}: its pictures lie in {parents[0]} and in {parents[1]}; put them in one folder"
+        )
+    return parents[0]
+
+
+def _without_json(images: tuple[ImageRecord, ...]) -> list[str]:
+    """A note on pictures that lie beside the labelled ones and have no JSON file."""
+    known = {record.path for record in images}
+    folders = sorted({path.parent for path in known})
+    rest = [path for folder in folders for path in list_images(folder) if path not in known]
+    if not rest:
+        return []
+    return [f"{len(rest)} image(s) without a JSON file left out as unlabelled, first in {rest[0]}"]
+
+
+def _read_file(path: Path, finder: PictureFinder) -> _Labelled | Path:
+    """Read one JSON file; one that is not labelme's comes back as its path."""
+    content = read_json(path)
+    if not isinstance(content, dict) or not content.keys() & {"shapes", "imagePath"}:
+        return path
+    shapes, image_path = content.get("shapes"), content.get("imagePath")
+    if not isinstance(shapes, list):
+        raise DataError(f"{path}: shapes is {shown(shapes)}, must be a list; save it in labelme")
+    if not isinstance(image_path, str):
+        raise DataError(f"{path}: imagePath is {shown(image_path)}, must be a file name")
+    found = finder.find(path, image_path)
+    if found is None:
+        embedded = "" if not content.get("imageData") else (
+            " The picture is only embedded in the file (imageData), which is not read: save it "
+            "as a file."
+        )  # fmt: skip
+        folders = " or ".join(str(folder) for folder, _ in finder.listings)
+        raise DataError(
+            f"{path}: imagePath is {shown(image_path)}, and no picture of that name is in "
+            f"{folders}; put it there or correct imagePath.{embedded}"
+        )
+    picture, by_own_name = found
+    size = upright_size(picture)
+    _check_size(content, size, path, picture)
+    labelled_file = _read_shapes(shapes, ImageRecord(0, picture, *size), path)
+    if by_own_name:
+        labelled_file.left_out.append((FOUND_BY_OWN_NAME, path.name))
+    return labelled_file
+
+
+def _check_size(content: dict[str, Any], size: tuple[int, int], path: Path, picture: Path) -> None:
+    """Hold imageWidth and imageHeight, where the file has them, against the upright picture."""
+    said = []
+    for key, actual in zip(("imageWidth", "imageHeight"), size, strict=True):
+        value = content.get(key)
+        if value is not None and (outlines.number(value) is None or value != int(value)):
+            raise DataError(f"{path}: {key} is {shown(value)}, must be a whole number of pixels")
+        said.append(actual if value is None else int(value))
+    if tuple(said) == size:
+        return
+    sizes = (
+        f"{path}: imageWidth x imageHeight is {shown(said[0])}x{shown(said[1])}, the picture "
+        f"{picture.name} is {size[0]}x{size[1]} (upright)"
+    )
+    if tuple(said) == size[::-1]:
+        raise DataError(
+            f"{sizes}: width and height are swapped, as when the outlines were drawn without the "
+            "photo's EXIF rotation; turn the picture's pixels upright and label it again"
+        )
+    raise DataError(f"{sizes}; they must be equal, use the picture that was labelled")
+
+
+def _read_shapes(shapes: list[Any], record: ImageRecord, path: Path) -> _Labelled:
+    """The objects of one file; shapes of one label and group are parts of one object."""
+    result = _Labelled(path, record, [])
+    objects: dict[object, tuple[str, list[list[float] | Rle], str]] = {}
+    for i, shape in enumerate(shapes):
+        where = f"{path}: shapes[{i}]"
+        if not isinstance(shape, dict):
+            raise DataError(f"{where} is {shown(shape)}, must be an object; save it in labelme")
+        name = shape.get("label")
+        if not isinstance(name, str):
+            raise DataError(f"{where}.label is {shown(name)}, must be a class name")
+        check_name(name, f"{where}.label")
+        kind = shape.get("shape_type") or "polygon"  # version 3 had nothing else
+        part = _part(shape, kind, (record.width, record.height), where)
+        if name in NOT_CLASSES:
+            result.left_out.append((f"shape(s) labelled {name!r} left out", path.name))
+        elif part is None:
+            what = f"{kind} shape(s) left out, they have no area"
+            left_out = what if kind in WITHOUT_AREA else outlines.TOO_FEW_POINTS
+            result.left_out.append((left_out, f"{path.name} shapes[{i}]"))
+        else:
+            group = _group(shape, where)
+            key = i if group is None else (name, group)
+            objects.setdefault(key, (name, [], where))[1].append(part)
+    instances = []
+    for name, parts, where in objects.values():
+        instance = outlines.measure(parts, (record.width, record.height), where)
+        if instance is None:
+            result.left_out.append((outlines.NO_PIXELS, where.replace(f"{path}:", path.name)))
+        else:
+            instances.append(instance)
+            result.names.append(name)
+    result.record = replace(record, instances=tuple(instances))
+    return result
+
+
+def _group(shape: dict[str, Any], where: str) -> int | str | None:
+    group = shape.get("group_id")
+    if group is not None and (isinstance(group, bool) or not isinstance(group, int | str)):
+        raise DataError(f"{where}.group_id is {shown(group)}, must be a number or null")
+    return group
+
+
+def _part(
+    shape: dict[str, Any], kind: Any, size: tuple[int, int], where: str
+) -> list[float] | Rle | None:
+    """The area of one shape, as a polygon or as run lengths; None if it has none."""
+    if isinstance(kind, str) and kind in WITHOUT_AREA:
+        return None
+    if not isinstance(kind, str) or kind not in POINT_COUNTS:
+        raise DataError(
+            f"{where}.shape_type is {shown(kind)}, must be one of "
+            f"{', '.join((*POINT_COUNTS, *WITHOUT_AREA))}"
+        )
+    flat = _points(shape.get("points"), f"{where}.points")
+    count = len(flat) // 2
+    if kind != "mask" and count < POINT_COUNTS[kind][0]:
+        return None
+    if count not in POINT_COUNTS[kind]:
+        raise DataError(
+            f"{where}.points holds {count} points, a {kind} has "
+            f"{' or '.join(map(str, POINT_COUNTS[kind]))}; draw the shape again"
+        )
+    if kind == "mask":
+        return outlines.png_mask(shape.get("mask"), flat, size, f"{where}.mask")
+    if kind == "circle":
+        x, y, rim_x, rim_y = flat
+        return outlines.circle(x, y, math.hypot(rim_x - x, rim_y - y))
+    if kind == "rectangle" and count == 2:
+        return outlines.rectangle(*flat)
+    return flat
+
+
+def _points(value: Any, where: str) -> list[float]:
+    """A list of [x, y] as a flat list."""
+    if not isinstance(value, list):
+        raise DataError(f"{where} is {shown(value)}, must be a list of [x, y]")
+    flat: list[float] = []
+    for i, pair in enumerate(value):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise DataError(f"{where}[{i}] is {shown(pair)}, must be [x, y]")
+        x, y = outlines.number(pair[0]), outlines.number(pair[1])
+        if x is None or y is None:
+            outlines.numbers(pair, f"{where}[{i}]")  # names the wrong one
+            continue
+        flat += (x, y)
+    return flat
