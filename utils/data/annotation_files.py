@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.data.records import DataError
 
+LONGEST_NAME = 255  # bytes of a file name on common file systems
 MOST_BYTES = 2_000_000_000  # COCO's own training annotations are 0.5 GB
 
 
@@ -48,12 +49,19 @@ def path_inside(root: Path, name: str, source: Path) -> Path:
 
     Raises:
         DataError: absolute, with a drive, empty, with control characters, or leading outside
-            ``root``, also through a symbolic link.
+            ``root``, also through a symbolic link or a loop of them.
     """
     windows = PureWindowsPath(name)
     outside = windows.drive or windows.root or not windows.parts or not name.isprintable()
+    outside = outside or any(
+        len(part.encode("utf-8", "replace")) > LONGEST_NAME for part in windows.parts
+    )
     path = root.joinpath(*windows.parts) if not outside else root
-    if outside or not path.resolve().is_relative_to(root.resolve()):
+    try:
+        stays = not outside and path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links
+        stays = False
+    if not stays:
         raise DataError(
             f"{source}: names {name!r}, which is not a file inside {root}; paths must be relative "
             "to the data set and stay in it"

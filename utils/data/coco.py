@@ -159,14 +159,14 @@ def _image_folder(root: Path, source: Path, pictures: list[Picture]) -> Path:
         ]
     for picture in pictures[:PROBES]:
         for candidate in candidates:
-            if _there(_inside(candidate, picture.file_name, source)):
+            if _there(path_inside(candidate, picture.file_name, source)):
                 return candidate
     return folder
 
 
 def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
     """Where every image lies; all are there, and no two are the same."""
-    paths = [_inside(folder, picture.file_name, source) for picture in pictures]
+    paths = [path_inside(folder, picture.file_name, source) for picture in pictures]
     owner: dict[str, Picture] = {}
     twice = []
     for path, picture in zip(paths, pictures, strict=True):
@@ -219,12 +219,3 @@ def _crowd_note(objects: list[ObjectEntry]) -> list[str]:
         f"{crowds} of {len(objects)} annotations are marked iscrowd, and crowds are not trained "
         "on; CVAT marks every run-length outline so: if they are single objects, set iscrowd to 0"
     ]
-
-
-def _inside(folder: Path, name: str, source: Path) -> Path:
-    try:
-        return path_inside(folder, name, source)
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{source}: names {name!r}, which cannot be looked up ({error})") from error

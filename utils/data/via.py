@@ -141,11 +141,8 @@ def _picture(root: Path, name: str, source: Path) -> Path | None:
     for folder in IMAGE_FOLDERS:
         if folder == "." or (root / folder).is_dir():
             path = path_inside(root / folder, name, source)
-            try:
-                if path.is_file():
-                    return path
-            except OSError:  # a name too long for the system
-                return None
+            if path.is_file():
+                return path
     return None
 
 

@@ -1,0 +1,51 @@
+"""JSON from strangers, and paths that an annotation file may name."""
+
+import pytest
+
+from utils.data.annotation_files import path_inside, read_json
+from utils.data.records import DataError
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("a.png", "a.png"), ("sub/a.png", "sub/a.png"), ("sub\\b.png", "sub/b.png")]
+)
+def test_a_path_inside_is_joined(tmp_path, name, place):
+    assert path_inside(tmp_path, name, tmp_path / "x.json") == tmp_path / place
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "../a.png", "sub/../../a.png", "/etc/passwd", "C:\\a.png", "C:a.png", "\\\\host\\s\\a.png",
+     "..\\a.png", "a\0.png", "link/a.png", "loop/a.png", "n" * 5000],
+)  # fmt: skip
+def test_a_path_that_leads_away_is_refused(tmp_path, name):
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    (root / "loop").symlink_to(root / "loop")
+    with pytest.raises(DataError, match=r"x\.json: names .*not a file inside"):
+        path_inside(root, name, root / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "cannot be read as JSON"),
+        (b"{", "cannot be read as JSON"),
+        (b'{"a": NaN}', "NaN is not a number"),
+        (b'{"a": 1e999}', "too large a number"),
+        (b'{"a": "\xff"}', r"not UTF-8 text \(byte 7\)"),
+        (b"[" * 200_000, "nested too deep"),
+    ],
+)
+def test_bad_json_is_one_error_with_the_file(tmp_path, content, reason):
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"bad\.json: .*{reason}"):
+        read_json(path)
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path):
+    path = tmp_path / "good.json"
+    path.write_bytes(b"\xef\xbb\xbf" + '{"名": [1.5]}'.encode())
+    assert read_json(path) == {"名": [1.5]}
