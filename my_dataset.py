@@ -79,7 +79,7 @@ class InstanceDataset(Dataset[tuple[Tensor, Target]]):
         if not isinstance(key, SampleKey):
             key = SampleKey(0, range(len(self))[key])  # counts -1 from the end, ends a for loop
         pixels, record = self.read(key)
-        image = tv_tensors.Image(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
+        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would reset the generators of GPUs as well.
             torch.default_generator.manual_seed(_sample_seed(self.seed, key))
@@ -193,6 +193,8 @@ def read_data(
         DataError: no reader fits, or what it found is wrong.
     """
     root = Path(root)
+    if not root.exists():
+        raise DataError(f"{root}: no such folder or file; say where the data lies with --data")
     name = detect_format(root) if format == "auto" else format
     reader = READERS[name]
     if images is None:
@@ -204,8 +206,6 @@ def read_data(
 
 def detect_format(root: Path) -> str:
     """Which reader understands the folder; ``DataError`` says what was looked for if none does."""
-    if not root.exists():
-        raise DataError(f"{root}: no such folder; give your data set's folder with --data")
     for name, reader in READERS.items():
         if reader.recognises(root):
             return name

@@ -45,7 +45,7 @@ def main(config: TestConfig) -> None:
         images=config.images,
         part=config.split,
     )
-    check_sizes(dataset.data, *input_size(model))
+    check_sizes(dataset.data.images, *input_size(model))
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
     print(f"data {dataset.data.root}: {len(dataset)} images")
 

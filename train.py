@@ -28,7 +28,7 @@ from utils.data.loader import EpochSampler, eval_loader, train_loader, worker_co
 from utils.device import choose_device, choose_precision, describe
 from utils.exit_codes import run
 from utils.open_data import TrainingData, open_training_data
-from utils.training.checkpoint import BEST, EPOCH_PREFIX, Checkpoints, training_state
+from utils.training.checkpoint import BEST, Checkpoints, training_state
 from utils.training.engine import seed_epoch, train_one_epoch
 from utils.training.panels import training_panel
 from utils.training.recorder import Recorder, log, open_log
@@ -110,8 +110,8 @@ def open_data(config: TrainConfig) -> TrainingData:
         check_always=config.debug,
     )
     if config.data != SHAPES:
-        for part in (data.train.data, data.val.data):
-            check_images(part, config.min_size, config.max_size)
+        images = (*data.train.data.images, *data.val.data.images)
+        check_images(images, config.min_size, config.max_size)
     return data
 
 
@@ -156,13 +156,14 @@ def describe_run(
 def say_goodbye(config: TrainConfig, folder: RunFolder, checkpoints: Checkpoints) -> None:
     """Say where everything is and what to run next."""
     best = folder.weights / BEST
-    newest = f"{EPOCH_PREFIX}{config.epochs - 1}.pth" if config.keep else BEST
     root = []
     if config.output_root != Path():
         root = ["--output-root", str(config.output_root)]
     test = shlex.join(["python", "test.py", "--weights", str(best), *root])
-    predict = shlex.join(["python", "predict.py", "--weights", newest, *root])
-    score = "undefined" if checkpoints.best is None else f"{checkpoints.best:.3f}"
+    predict = shlex.join(["python", "predict.py", "--weights", str(best), *root])
+    score = "undefined (no labelled object was held out)"
+    if checkpoints.best is not None:
+        score = f"{checkpoints.best:.3f}"
     log.info("done. Best segm AP %s in epoch %d: %s", score, checkpoints.best_epoch + 1, best)
     log.info("curves and pictures: %s (%s)", folder.record,
              shlex.join(["tensorboard", "--logdir", str(folder.record.parent)]))  # fmt: skip

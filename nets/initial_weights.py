@@ -39,6 +39,8 @@ class LoadReport:
     skipped: dict[str, str]
 
     def __str__(self) -> str:
+        if not self.taken:
+            return "weights: none, training from scratch"
         lines = [f"weights: {self.taken} of {self.total} tensors from {self.source}"]
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.skipped.items():
@@ -82,7 +84,7 @@ def read_initial_weights(arch: str, weights: str) -> InitialWeights:
         WeightsError: they cannot be had; the message names the ways on.
     """
     if weights == "none":
-        return InitialWeights("none (from scratch)", None, {"frozen_norm": False}, None)
+        return InitialWeights("none", None, {"frozen_norm": False}, None)
     if weights == "imagenet":
         options = {"frozen_norm": "body", "norm_eps": 1e-5}
         source = "ImageNet (backbone only)"
@@ -106,6 +108,8 @@ def fit_state_dict(
     Raises:
         WeightsError: some other tensor is missing or of another shape.
     """
+    if not backbone_only and not any(name.startswith("roi_heads.") for name in state):
+        raise WeightsError(f"{source}: is not a Mask R-CNN, it has no roi_heads; a classifier?")
     own = model.state_dict()
     taken: StateDict = {}
     skipped: dict[str, str] = {}
@@ -167,7 +171,9 @@ def _fetch(enum: WeightsEnum, kind: str) -> StateDict:
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         cached = Path(torch.hub.get_dir(), "checkpoints", Path(enum.url).name)
         hint = f"; {cached} is damaged, delete it" if cached.exists() else ""
+        where = f" to {cached.parent}" if kind == "ImageNet" else ""
         raise WeightsError(
-            f"{kind} weights could not be had ({first_line(error)}{hint}). Go on with --weights "
-            f"FILE (download {enum.url} elsewhere), or train from scratch with --weights none"
+            f"{kind} weights could not be had ({first_line(error)}{hint}). Download {enum.url} "
+            f"elsewhere{where}; or go on with --weights FILE, a Mask R-CNN of your own or that "
+            "download if it is one, or from scratch with --weights none"
         ) from error

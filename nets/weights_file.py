@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import warnings
 import zipfile
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -166,7 +167,9 @@ def read_pth(path: Path) -> dict[str, Any]:
                 bad_entry = archive.testzip()
             if bad_entry:
                 raise WeightsError(f"{path}: checksum of {bad_entry} is wrong; {damaged}")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # on what is refused below anyway
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
     except Exception as error:  # torch.load raises many kinds, depending on the damage

@@ -28,9 +28,10 @@ def saved(folder, scores, keep=1):
 @pytest.mark.parametrize(
     ("scores", "is_best"),
     [
-        ([None], [True]),  # nothing labelled: the first epoch is kept
-        ([None, None], [True, False]),
-        ([0.0, 0.0], [True, False]),
+        ([None], [True]),
+        ([None, None], [True, True]),  # nothing to judge by: the newest
+        ([0.0, 0.0], [True, True]),  # nothing found yet
+        ([0.0, 0.3, 0.0], [True, True, False]),
         ([None, 0.1], [True, True]),
         ([0.5, 0.2, 0.5], [True, False, False]),  # a tie keeps the earlier
         ([0.1, 0.4, 0.3, 0.6], [True, True, False, True]),

@@ -274,3 +274,10 @@ def test_a_gpu_trains_and_evaluates(name):
     assert len(found) == 2
     assert all(math.isfinite(value) for value in losses.values())
     assert next(iter(found.values()))["boxes"].device.type == "cpu"
+
+
+def test_a_validation_loss_that_is_no_number_is_noticed(overfitted, monkeypatch):
+    losses = dict.fromkeys(LOSSES, torch.tensor(math.nan))
+    monkeypatch.setattr("utils.training.engine.detect", lambda *_: ([{}, {}], losses))
+    with pytest.raises(DivergedError, match=r"validation loss is not finite: .*loss_mask nan"):
+        evaluate(small_network(), [overfitted[3]], FP32, lambda *_: None)

@@ -210,3 +210,28 @@ def test_real_set_matches_its_own_annotation_files(pennfudan_root):
     assert len(corner_errors) == 423
     assert np.count_nonzero(corner_errors) < 20  # a few of theirs were drawn a pixel or two off
     assert max(corner_errors) <= 6
+
+
+def test_folders_below_are_read_and_paired_by_their_path(tmp_path):
+    for part, value in (("a", 1), ("b", 2)):
+        for folder in ("images", "masks"):
+            (tmp_path / folder / part).mkdir(parents=True)
+        Image.new("RGB", (9, 7)).save(tmp_path / "images" / part / "x.png")
+        mask = Image.new("L", (9, 7))
+        mask.paste(value, (0, 0, value, value))
+        mask.save(tmp_path / "masks" / part / "x_mask.png")
+    data = read_id_masks(tmp_path)
+
+    assert data.names() == ("images/a/x.png", "images/b/x.png")
+    assert [record.instances[0].area for record in data.images] == [1, 4]
+
+
+def test_all_broken_files_are_named_at_once(drawn_pennfudan):
+    images = sorted((drawn_pennfudan / "PNGImages").iterdir())
+    masks = sorted((drawn_pennfudan / "PedMasks").iterdir())
+    images[0].write_bytes(b"")
+    masks[2].write_text("no picture")
+    with pytest.raises(DataError, match="2 of 6 images cannot be used") as caught:
+        read_id_masks(drawn_pennfudan)
+    assert str(images[0]) in str(caught.value)
+    assert str(masks[2]) in str(caught.value)

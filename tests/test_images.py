@@ -275,3 +275,8 @@ def test_colour_mask_is_refused(tmp_path, mode):
 def test_another_reading_rule_is_pointed_out(preprocessing, warned, recwarn):
     check_reading_rule(preprocessing)
     assert len(recwarn) == warned
+
+
+def test_pixels_can_be_written_to(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    assert load_image(tmp_path / "a.png").flags.writeable

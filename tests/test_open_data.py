@@ -35,7 +35,7 @@ def test_separate_folder_is_validated_on_whole(drawn_pennfudan, tmp_path):
     for folder in ("PNGImages", "PedMasks"):
         (root / folder).mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(root / "PNGImages" / "a.png")
-    Image.new("L", (9, 9)).save(root / "PedMasks" / "a.png")
+    Image.new("L", (9, 9), 1).save(root / "PedMasks" / "a.png")
     data = open_training_data(str(root), val_data=other)
     assert (len(data.train), len(data.val)) == (1, 6)
     assert data.val.data.classes == data.train.data.classes == ("person",)
@@ -124,7 +124,7 @@ def test_own_data_follows_new_names(drawn_pennfudan):
 
 
 def test_weights_without_data_need_a_folder(drawn_pennfudan):
-    with pytest.raises(DataError, match="names no data set; give one with --data"):
+    with pytest.raises(DataError, match="names no data set; give labelled data with --data"):
         open_evaluation_data({}, ("person",))
     found = open_evaluation_data({}, ("walker",), data=str(drawn_pennfudan))
     assert len(found) == 6
@@ -143,3 +143,12 @@ def test_real_set_trains_on_120_and_holds_out_50(pennfudan_root):
         image, target = dataset[0]
         assert image.shape[-2:] == target["masks"].shape[-2:]
         assert len(target["labels"]) > 0
+
+
+def test_training_images_without_any_object_are_refused(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for name in "abc":
+            Image.new("L", (9, 9)).save(tmp_path / folder / f"{name}.png")
+    with pytest.raises(DataError, match="hold no object"):
+        open_training_data(str(tmp_path))

@@ -163,7 +163,7 @@ def test_without_a_terminal_there_are_plain_lines(folder, capsys, monkeypatch):
     assert "\r" not in out + err
     assert err == ""
     lines = out.splitlines()
-    assert [line.split(" loss")[0] for line in lines[:2]] == [
+    assert [line.split(" ETA")[0] for line in lines[:2]] == [
         "epoch 1/1 step 1/2", "epoch 1/1 step 2/2",
     ]  # fmt: skip
     assert lines[2].startswith("epoch 1/1  train loss 9.500  val loss 1.500")

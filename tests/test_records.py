@@ -143,7 +143,7 @@ def test_labels_follow_class_names(own, wanted, labels):
 
 
 def test_unknown_class_is_named():
-    with pytest.raises(DataError, match=r"class 'dog' is not one of cat, person.*--classes"):
+    with pytest.raises(DataError, match=r"class 'dog' is not one of cat, person.*matched by name"):
         record_set(record("a.png")).with_classes(("cat", "person"))
 
 

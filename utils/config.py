@@ -167,6 +167,8 @@ class PredictConfig(CommonConfig):
         threshold = self.score_threshold
         if threshold is not None and not 0 <= threshold <= 1:
             raise ConfigError(f"--score-threshold is {threshold}, must lie in 0..1")
+        if self.source and self.data:
+            raise ConfigError("--source and --data both say what to look at; give one")
 
 
 ConfigT = TypeVar("ConfigT", bound=CommonConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,7 @@ GOLDEN_RATIO = 0.618034  # steps of it around the colour wheel keep neighbours a
 SMALLEST_TEXT, TEXT_SHARE = 11, 0.03  # text height in pixels, and as a share of the longer side
 PANEL_SIDE = 360  # longer side of an image in a panel
 CAPTION_SIZE = 15
+LAST_EUROPEAN = "\u2e7f"  # before the scripts of East Asia
 # Fonts with Chinese, Japanese and Korean letters, as systems name them; Pillow finds their folder.
 WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "wqy-zenhei.ttc", "simhei.ttf")
 
@@ -122,7 +124,7 @@ def panel(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         x = gap + i % columns * (cell_width + gap)
         y = gap + i // columns * (cell_height + gap)
-        font = _font(CAPTION_SIZE, caption.isascii())
+        font = _font(CAPTION_SIZE, _is_wide(caption))
         shown = caption
         while len(shown) > 4 and draw.textlength(shown, font) > cell_width:
             shown = "..." + shown.removeprefix("...")[1:]
@@ -169,7 +171,7 @@ def _label(
     taken: list[tuple[int, int, int, int]],
 ) -> None:
     """Write ``text`` on its object's colour, inside the picture and clear of earlier labels."""
-    font = _font(text_size, text.isascii())
+    font = _font(text_size, _is_wide(text))
     left, top, right, bottom = draw.textbbox((0, 0), text, font)
     pad = max(1, text_size // 8)
     width, height = int(right - left) + 2 * pad, int(bottom - top) + 2 * pad
@@ -189,12 +191,22 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
+def _is_wide(text: str) -> bool:
+    """Whether Pillow's own font, which knows European letters, lacks some."""
+    return any(letter > LAST_EUROPEAN for letter in text)
+
+
 @lru_cache(maxsize=32)
-def _font(size: int, ascii_only: bool) -> Font:
-    if not ascii_only:
+def _font(size: int, wide: bool) -> Font:
+    if wide:
         for name in WIDE_FONTS:
             try:
                 return ImageFont.truetype(name, size)
             except OSError:
                 continue
+        warnings.warn(
+            "no font here has the letters of a label, boxes are drawn for them; install one such "
+            "as Noto Sans CJK",
+            stacklevel=2,
+        )
     return ImageFont.load_default(size)

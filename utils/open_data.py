@@ -77,6 +77,11 @@ def open_training_data(
     else:
         split = read_split(split_file, records) if split_file else make_split(records, seed)
         train_records, val_records = records.subset(split.train), records.subset(split.val)
+    if not any(record.instances for record in train_records.images):
+        raise DataError(
+            f"{source}: the {len(train_records.images)} training images hold no object, so there "
+            "is nothing to learn; are the masks all zero?"
+        )
     train = InstanceDataset(train_records, flip, seed, check_always)
     val = InstanceDataset(val_records, check_always=check_always)
     return TrainingData(train, val, split, str(source), str(val_data or source), str(images or ""))
@@ -145,7 +150,10 @@ def open_evaluation_data(
 def _own_root(description: dict[str, Any], part: str) -> str:
     """Where the model's own images of a part lie; validation data may have a folder of its own."""
     if "root" not in description:
-        raise DataError("the weights file names no data set; give one with --data PATH")
+        raise DataError(
+            "the weights file names no data set; give labelled data with --data, or pictures to "
+            "predict.py with --source"
+        )
     root, val_root = description["root"], description["val_root"]
     if root != val_root and part == "all":
         raise DataError(f"{root} and {val_root} are two folders; name one with --data")
@@ -174,8 +182,8 @@ def _names_of_part(
         return None
     raise DataError(
         f"{records.root}: is not the data that was split for training (images or labels differ), "
-        "so held-out images cannot be told from training images; restore the data, or use "
-        "--split all if none of it was trained on"
+        "so held-out images cannot be told from training images. If it is another set, use "
+        "--split all; if not, restore it"
     )
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from tqdm import tqdm
 
 from utils.data.images import check_resizable, load_image
-from utils.data.records import DataError, ImageRecord, RecordSet
-
-MOST_SHOWN = 10
+from utils.data.records import DataError, ImageRecord, refuse
 
 
-def check_images(data: RecordSet, min_size: int, max_size: int) -> None:
+def check_images(images: Sequence[ImageRecord], min_size: int, max_size: int) -> None:
     """Decode every image completely, and see that it survives the resize to the network's input.
 
     Raises:
@@ -22,25 +21,15 @@ def check_images(data: RecordSet, min_size: int, max_size: int) -> None:
     """
     problem_of = partial(_problem, min_size=min_size, max_size=max_size)
     with ThreadPoolExecutor() as pool:
-        results = pool.map(problem_of, data.images)
-        progress = tqdm(results, "checking images", len(data.images), leave=False, disable=None)
-        _complain(data, list(progress))
+        results = pool.map(problem_of, images)
+        progress = tqdm(results, "checking images", len(images), leave=False, disable=None)
+        refuse([problem for problem in progress if problem], len(images))
 
 
-def check_sizes(data: RecordSet, min_size: int, max_size: int) -> None:
+def check_sizes(images: Sequence[ImageRecord], min_size: int, max_size: int) -> None:
     """Raise ``DataError`` naming images too thin to be resized; no file is read."""
-    _complain(data, [_thinness(record, min_size, max_size) for record in data.images])
-
-
-def _complain(data: RecordSet, results: list[str | None]) -> None:
-    problems = [problem for problem in results if problem]
-    if problems:
-        more = f"\n... and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
-        raise DataError(
-            f"{len(problems)} of {len(data.images)} images cannot be used:\n"
-            + "\n".join(problems[:MOST_SHOWN])
-            + more
-        )
+    results = [_thinness(record, min_size, max_size) for record in images]
+    refuse([problem for problem in results if problem], len(images))
 
 
 def _problem(record: ImageRecord, min_size: int, max_size: int) -> str | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.data.images import list_images, load_ids, upright_size
-from utils.data.records import DataError, ImageRecord, Instance, RecordSet
+from utils.data.images import IMAGE_SUFFIXES, list_images, load_ids, upright_size
+from utils.data.records import DataError, ImageRecord, Instance, RecordSet, refuse
 
 # Folder pairs that are recognised, and the name their one class gets unless the user gives one.
 LAYOUTS = (("PNGImages", "PedMasks", "person"), ("images", "masks", "object"))
@@ -30,7 +30,7 @@ def find_layout(root: Path) -> tuple[Path, Path, str] | None:
 
 
 def read_id_masks(root: Path | str) -> RecordSet:
-    """Read a folder of images and id masks; the two are paired by file stem.
+    """Read a folder of images and id masks; the two are paired by file stem, below folders too.
 
     Ids may have gaps and may be 8-bit, 16-bit or palette indices. An image whose mask is all 0 is
     an image without objects. Image ids count from 1 in file-name order.
@@ -47,15 +47,17 @@ def read_id_masks(root: Path | str) -> RecordSet:
     image_folder, mask_folder, class_name = layout
     pairs = _pair(image_folder, mask_folder)
     with ThreadPoolExecutor() as pool:
-        records = pool.map(_read_pair, pairs)
-        images = tuple(replace(r, image_id=n) for n, r in enumerate(records, start=1))
+        results = list(pool.map(_read_pair, pairs))
+    refuse([str(result) for result in results if isinstance(result, DataError)], len(results))
+    records = [result for result in results if isinstance(result, ImageRecord)]
+    images = tuple(replace(r, image_id=n) for n, r in enumerate(records, start=1))
     return RecordSet(root, "id-masks", (class_name,), images)
 
 
 def _pair(image_folder: Path, mask_folder: Path) -> list[tuple[Path, Path]]:
     """Every image with its mask, matched by stem."""
-    images = _by_stem(list_images(image_folder))
-    masks = _by_stem(list_images(mask_folder), MASK_SUFFIX)
+    images = _by_stem(image_folder)
+    masks = _by_stem(mask_folder, MASK_SUFFIX)
     for mask in masks.values():
         if mask.suffix.lower() in LOSSY_SUFFIXES:
             raise DataError(f"{mask}: JPEG blurs the ids of a mask; save masks as PNG")
@@ -69,23 +71,32 @@ def _pair(image_folder: Path, mask_folder: Path) -> list[tuple[Path, Path]]:
             "images and masks must come in pairs of the same name: "
             + "; ".join(sorted(lonely)[:10])
             + more
-            + ". Add the missing file; for an image without objects, an all-zero mask"
+            + ". Add the missing file; for an image without objects, an all-zero mask. Read are "
+            + ", ".join(sorted(IMAGE_SUFFIXES))
         )
     return [(images[stem], masks[stem]) for stem in sorted(images)]
 
 
-def _by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
+def _by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
+    """The pictures in a folder and below, by their path in it without ending."""
     found: dict[str, Path] = {}
-    for path in paths:
-        stem = path.stem.removesuffix(suffix)
+    for path in list_images(folder, recursive=True):
+        stem = path.relative_to(folder).with_suffix("").as_posix().removesuffix(suffix)
         if stem in found:
             raise DataError(f"{path} and {found[stem]} have the same name; rename one")
         found[stem] = path
     return found
 
 
-def _read_pair(pair: tuple[Path, Path]) -> ImageRecord:
-    image_path, mask_path = pair
+def _read_pair(pair: tuple[Path, Path]) -> ImageRecord | DataError:
+    """The record of one image, or what is wrong with it, so that all problems are told at once."""
+    try:
+        return _read(*pair)
+    except DataError as error:
+        return error
+
+
+def _read(image_path: Path, mask_path: Path) -> ImageRecord:
     width, height = upright_size(image_path)
     ids = load_ids(mask_path)
     if ids.shape != (height, width):

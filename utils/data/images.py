@@ -112,10 +112,12 @@ def open_picture(path: Path | str) -> Image.Image:
         return Image.open(path)
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{path}: {error}; if you trust the file, allow it with --max-pixels N"
+            f"{path}: {str(error).rstrip('.')}; if you trust the file, allow it with --max-pixels N"
         ) from error
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
+    except PermissionError as error:
+        raise DataError(f"{path}: may not be read (permission denied)") from error
     except UnidentifiedImageError as error:
         empty = Path(path).stat().st_size == 0
         what = "is empty (0 bytes)" if empty else "is not a picture Pillow can read"
@@ -142,7 +144,7 @@ def to_rgb(picture: Image.Image) -> np.ndarray:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         picture = Image.alpha_composite(white, rgba)
-    return np.asarray(picture.convert("RGB"))
+    return np.array(picture.convert("RGB"))  # a copy that may be written to
 
 
 def _decoded(read: Callable[[Image.Image], Any], picture: Image.Image, path: Path | str) -> Any:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+MOST_SHOWN = 10  # problems in one message
+
 Rle = dict[str, Any]  # {"size": [height, width], "counts": str}, COCO's compressed run lengths
 Polygons = list[list[float]]  # [[x1, y1, x2, y2, ...], ...], one list per part, in pixels
 
@@ -119,8 +121,8 @@ class RecordSet:
         unknown = [name for name in self.classes if name not in classes]
         if unknown:
             raise DataError(
-                f"{self.root}: class {unknown[0]!r} is not one of {', '.join(classes)}; name the "
-                "classes with --classes in the data's label order"
+                f"{self.root}: class {unknown[0]!r} is not one of {', '.join(classes)}; classes "
+                "are matched by name, so the labels must use these names"
             )
         label = {i + 1: classes.index(name) + 1 for i, name in enumerate(self.classes)}
         images = tuple(
@@ -152,6 +154,14 @@ class RecordSet:
                     repr((instance.label, instance.iscrowd, instance.segmentation)).encode()
                 )
         return digest.hexdigest()[:16]
+
+
+def refuse(problems: Sequence[str], total: int) -> None:
+    """Raise ``DataError`` with the first ten of the problems, if there are any."""
+    if problems:
+        more = len(problems) - MOST_SHOWN
+        shown = [*problems[:MOST_SHOWN], *([f"... and {more} more"] if more > 0 else [])]
+        raise DataError(f"{len(problems)} of {total} images cannot be used:\n" + "\n".join(shown))
 
 
 def encode_mask(mask: np.ndarray) -> Rle:

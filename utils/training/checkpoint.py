@@ -33,7 +33,8 @@ class Checkpoints:
         """Write the files of one finished epoch; whether it is the best so far."""
         epoch = weights.epoch or 0
         score = weights.metrics.get(BEST_BY)
-        is_best = not (self.folder / BEST).exists() or (score or 0) > (self.best or 0)
+        # While nothing is found, or nothing can be judged, the newest is as good as any.
+        is_best = (score or 0) > (self.best or 0) or not (score or self.best)
         if is_best:
             self.best, self.best_epoch = score, epoch
             save_weights(self.folder / BEST, weights)

@@ -91,9 +91,13 @@ def diverged(what: str, lr: float, losses: dict[str, float], targets: list[Targe
     """The message of a training that came to something that is no number."""
     ids = [target["image_id"] for target in targets]
     return (
-        f"the {what} is not finite at learning rate {lr:.2e}: {losses}, images {ids}; "
+        f"the {what} is not finite at learning rate {lr:.2e} ({_shown(losses)}; images {ids}); "
         "lower --lr, lengthen --warmup or set --clip-norm"
     )
+
+
+def _shown(losses: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in losses.items())
 
 
 @torch.inference_mode()
@@ -107,6 +111,9 @@ def evaluate(
     """Detect in every image and return the mean losses (empty without ``with_losses``).
 
     ``on_image`` hears each image id with its prediction. The model is left in evaluation mode.
+
+    Raises:
+        DivergedError: a mean loss is not finite.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -122,7 +129,10 @@ def evaluate(
             for name, value in loss_values(losses).items():
                 sums[name] = sums.get(name, 0.0) + value * len(images)
         count += len(images)
-    return {name: value / count for name, value in sums.items()}
+    means = {name: value / count for name, value in sums.items()}
+    if not all(map(math.isfinite, means.values())):
+        raise DivergedError(f"the validation loss is not finite: {_shown(means)}; lower --lr")
+    return means
 
 
 def to_device(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -64,10 +65,10 @@ class Recorder:
         self.bar = tqdm(
             total=self.steps_per_epoch,
             desc=f"epoch {epoch + 1}/{self.epochs}",
-            unit="step",
+            bar_format="{desc} {percentage:3.0f}% {n_fmt}/{total_fmt} {postfix}",
             disable=not sys.stderr.isatty(),
             leave=False,
-            dynamic_ncols=True,
+            ncols=shutil.get_terminal_size().columns,
         )
 
     def step(self, report: StepReport) -> None:
@@ -81,12 +82,14 @@ class Recorder:
                 self.writer.add_scalar(tag, value, self.step_number)
             self.window = []
         assert self.bar is not None
-        self.bar.update()
         self.bar.set_postfix_str(self._status(report), refresh=False)
+        self.bar.update()
+        done = self.step_number - self.epoch * self.steps_per_epoch
+        if done == self.steps_per_epoch:
+            self.bar.clear()  # validation has a bar of its own
         now = time.monotonic()
         if self.bar.disable and now - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = now
-            done = self.step_number - self.epoch * self.steps_per_epoch
             log.info("epoch %d/%d step %d/%d %s", self.epoch + 1, self.epochs, done,
                      self.steps_per_epoch, self._status(report))  # fmt: skip
 
@@ -131,7 +134,8 @@ class Recorder:
         speed = summary(recent)["train/images_per_second"]
         left = self.epochs * self.steps_per_epoch - self.step_number
         eta = left * sum(r.seconds for r in recent) / len(recent)
-        return f"{shown} lr {report.lr:.1e} {speed:.1f} img/s ETA {duration(eta)}"
+        # The most wanted first: a narrow terminal cuts the end off.
+        return f"ETA {duration(eta)} {speed:.1f} img/s {shown} lr {report.lr:.1e}"
 
     def _append_row(self, row: dict[str, float]) -> None:
         path = self.folder.record / "results.csv"
