@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 
 # Above this many cells on the largest map, what the kernel saves by touching few cells outweighs
-# its slowness. In float32 it always does.
+# its slowness. In float32 it nearly always does.
 MAX_CELLS_TRAINING = 128 * 128
 MAX_CELLS_INFERENCE = 32 * 32
 DTYPES = (torch.bfloat16,)

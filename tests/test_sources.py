@@ -121,5 +121,5 @@ def test_labelled_images_are_those_of_the_split(drawn_pennfudan, slash):
 
 
 def test_labelled_images_need_a_data_set():
-    with pytest.raises(DataError, match="predict.py with --source"):
+    with pytest.raises(DataError, match=r"predict\.py with --source"):
         labelled_images({}, ("cat",), "", "auto")
