@@ -139,7 +139,7 @@ def open_evaluation_data(
     root = data or _own_root(description, part)
     if not data and format == "auto":
         format = description.get("format", "auto")
-    if not data and images is None and root == description["root"] and description["images"]:
+    if not data and images is None and root == description["root"] and description.get("images"):
         images = Path(description["images"])
     records = read_data(root, format, images=images)
     records = records.with_classes(trained_classes).renamed(classes)

@@ -62,13 +62,15 @@ class Recorder:
         self.epoch = epoch
         self.epoch_reports = []
         self.epoch_started = time.monotonic()
+        columns, rows = shutil.get_terminal_size()  # never 0, as tqdm would find in some
         self.bar = tqdm(
             total=self.steps_per_epoch,
             desc=f"epoch {epoch + 1}/{self.epochs}",
-            bar_format="{desc} {percentage:3.0f}% {n_fmt}/{total_fmt} {postfix}",
+            bar_format="{desc} {percentage:3.0f}% {n_fmt}/{total_fmt}{postfix}",
             disable=not sys.stderr.isatty(),
             leave=False,
-            ncols=shutil.get_terminal_size().columns,
+            ncols=columns,
+            nrows=rows,
         )
 
     def step(self, report: StepReport) -> None:
