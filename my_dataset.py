@@ -4,11 +4,14 @@
     image, target = PennFudanDataset("PennFudanPed")[0]
 
 To add your own kind of data set, write a function that returns a ``RecordSet`` (see
-``utils/data/id_masks.py`` for one of 80 lines) and give it to ``InstanceDataset``, or name it in
-``READERS`` to have it on the command line. Everything else follows from the records.
+``utils/data/id_masks.py`` for a short one) and give it to ``InstanceDataset``, or name it in
+``READERS``, with how it is recognised, to have it on the command line. Everything else follows from
+the records.
 """
 
 from __future__ import annotations
+
+import nets  # noqa: F401  # isort: skip  (before torchvision: checks that it fits torch)
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +23,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-import nets  # noqa: F401  (checks that torchvision fits torch)
 from nets.contract import Target, check_target
 from utils.data import shapes
 from utils.data.coco import find_coco, read_coco

@@ -68,6 +68,7 @@ def main(config: TrainConfig) -> None:
     describe_run(config, folder, data, environment(describe(device), precision.name), str(loaded))
     checkpoints = Checkpoints(folder.weights, config.keep)
     validation = Validation(data.val, val_batches, precision)
+    description = data.description()
     with Recorder(folder, classes, config.epochs, len(train_batches)) as recorder:
         recorder.text("settings", json.dumps(to_dict(config), indent=2))
         recorder.picture("train/batch0", training_panel(data.train, sampler), "train_batch0.jpg")
@@ -85,7 +86,7 @@ def main(config: TrainConfig) -> None:
             weights = WeightsFile(
                 config.arch, len(classes) + 1, classes, model.state_dict(), options,
                 preprocessing={"reading": READING_RULE}, precision=precision.name,
-                data=data.description(), metrics=metrics, epoch=epoch,
+                data=description, metrics=metrics, epoch=epoch,
             )  # fmt: skip
             state = training_state(optimizer, schedule, scaler, to_dict(config))
             is_best = checkpoints.save(weights, state)

@@ -116,7 +116,8 @@ def load_weights(path: Path, classes: tuple[str, ...] | None = None) -> WeightsF
 
     Args:
         path: the file.
-        classes: names for a file that has none; ``class_1``, ``class_2``... without.
+        classes: names in label order, instead of the file's; a file without names has
+            ``class_1``, ``class_2``... else.
 
     Raises:
         WeightsError: missing, damaged, unsafe, of a newer format, or not a Mask R-CNN.

@@ -1,6 +1,9 @@
 """torch and torchvision that do not fit each other are named before anything else fails."""
 
+import subprocess
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +87,27 @@ def test_a_pair_that_fails_at_import_is_explained(error, monkeypatch):
 
     for part in ("torch 2.15.0", "torchvision 0.30.0", str(error), "--force-reinstall"):
         assert part in str(caught.value)
+
+
+BROKEN = """
+import sys
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torchvision":
+            raise RuntimeError("operator torchvision::nms does not exist")
+sys.meta_path.insert(0, Broken())
+import {module}
+"""
+
+
+@pytest.mark.parametrize("module", ["my_dataset", "train", "test", "predict"])
+def test_a_broken_pair_is_one_sentence_wherever_it_is_imported_first(module):
+    root = Path(__file__).resolve().parent.parent
+    ended = subprocess.run(
+        [sys.executable, "-c", BROKEN.format(module=module)],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert "do not fit" in ended.stderr
+    assert "pip install" in ended.stderr

@@ -55,10 +55,23 @@ class CommonConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(CommonConfig):
-    """Settings of train.py; the defaults are torchvision's fine-tuning tutorial's."""
+class LoadingConfig(CommonConfig):
+    """What train.py and test.py share: they load labelled images in batches."""
 
     workers: int = option(-1, "processes that load images; -1 chooses by device", short="-j")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedConfig(CommonConfig):
+    """What test.py and predict.py share: they use a trained model."""
+
+    weights: str = option("best.pth", "weights file: a path, or a name in weights/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(LoadingConfig):
+    """Settings of train.py; the defaults are torchvision's fine-tuning tutorial's."""
+
     data: str = option(
         "auto", "data set folder, or 'shapes'; auto is ./PennFudanPed if it is there, else shapes"
     )
@@ -138,11 +151,9 @@ SHAPES_RECIPE: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig(CommonConfig):
+class TestConfig(LoadingConfig, TrainedConfig):
     """Settings of test.py."""
 
-    workers: int = option(-1, "processes that load images; -1 chooses by device", short="-j")
-    weights: str = option("best.pth", "weights file: a path, or a name in weights/")
     data: str = option("", "labelled folder, or 'shapes'; the weights' own data set by default")
     split: str = option(
         "auto", "which images: auto is val for the weights' own data, all for another set",
@@ -152,10 +163,9 @@ class TestConfig(CommonConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(CommonConfig):
+class PredictConfig(TrainedConfig):
     """Settings of predict.py."""
 
-    weights: str = option("best.pth", "weights file: a path, or a name in weights/")
     source: tuple[str, ...] = option(
         (), "images, folders or globs; the held-out images of the weights' data by default"
     )

@@ -38,7 +38,8 @@ class Checkpoints:
         if is_best:
             self.best, self.best_epoch = score, epoch
             save_weights(self.folder / BEST, weights)
-        save_weights(self.folder / f"{EPOCH_PREFIX}{epoch}.pth", weights)
+        if self.keep:
+            save_weights(self.folder / f"{EPOCH_PREFIX}{epoch}.pth", weights)
         self._drop_old(epoch)
         resume = {**state, "best": self.best, "best_epoch": self.best_epoch}
         save_weights(self.folder / LAST, weights, resume=resume)

@@ -74,9 +74,11 @@ def train_one_epoch(
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm or math.inf)
+        norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
         if not (scaler.is_enabled() or torch.isfinite(norm)):
             raise DivergedError(diverged("gradient", lr, values, targets))
+        if clip_norm > 0:
+            nn.utils.clip_grads_with_norm_(model.parameters(), clip_norm, norm)
         scale = scaler.get_scale()
         scaler.step(optimizer)
         scaler.update()

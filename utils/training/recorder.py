@@ -42,7 +42,7 @@ class Recorder:
         self.window: list[StepReport] = []
         self.per_step_tags: set[str] = set()
         self.epoch_reports: list[StepReport] = []
-        self.started = self.last_line = time.monotonic()
+        self.last_line = time.monotonic()
         self.bar: tqdm | None = None
 
     def __enter__(self) -> Recorder:
