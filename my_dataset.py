@@ -14,8 +14,9 @@ from __future__ import annotations
 import nets  # noqa: F401  # isort: skip  (before torchvision: checks that it fits torch)
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,18 +38,43 @@ from utils.data.via import find_via, read_via
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a reader may have to be told beside the folder; each format takes its own of these."""
+
+    images: Path | None = None  # where the images lie, if not beside the annotations
+    class_attribute: str = ""  # which attribute of a region is its class
+    embedded_images: bool = False  # take a picture that is only embedded in its annotation file
+
+    def given(self) -> dict[str, Any]:
+        """Those that were set, by name."""
+        return {name: value for name, value in vars(self).items() if value}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as the weights file holds them."""
+        return {**vars(self), "images": str(self.images or "")}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ReadOptions:
+        """Read what ``to_dict`` wrote."""
+        return cls(**{**values, "images": Path(values["images"]) if values.get("images") else None})
+
+
 class Reader(NamedTuple):
-    """How one annotation format is recognised in a folder, and read."""
+    """How one annotation format is recognised in a folder, and read.
+
+    ``read(root)`` returns a ``RecordSet`` or raises ``DataError``.
+    """
 
     recognises: Callable[[Path], object]  # true if the folder is of this format
     read: Callable[..., RecordSet]
     wants: str  # what a folder of this format holds, for messages
-    takes_images: bool = False  # whether ``read`` can be told where the images lie
+    takes: tuple[str, ...] = ()  # keywords of ``read``: fields of ``ReadOptions``, and "problems"
 
 
 READERS = {
     "id-masks": Reader(find_layout, read_id_masks, "PNGImages/ + PedMasks/ or images/ + masks/"),
-    "coco": Reader(find_coco, read_coco, "a COCO JSON here or in annotations/", takes_images=True),
+    "coco": Reader(find_coco, read_coco, "a COCO JSON here or in annotations/", ("images",)),
     "labelme": Reader(find_labelme, read_labelme, "labelme JSON files, one per image"),
     "via": Reader(find_via, read_via, "via_region_data.json or a VIA project"),
 }
@@ -181,7 +207,8 @@ def read_data(
     root: Path | str,
     format: str = "auto",
     classes: Sequence[str] = (),
-    images: Path | None = None,
+    options: ReadOptions = ReadOptions(),
+    problems: list[str] | None = None,
 ) -> RecordSet:
     """Read a labelled folder with the reader that ``format`` names, or the one that fits.
 
@@ -189,21 +216,25 @@ def read_data(
         root: the folder, or an annotation file.
         format: a name in ``READERS``, or ``auto``.
         classes: other names for the classes, in label order.
-        images: where the images lie, for annotation files that do not lie beside them.
+        options: what the format's reader is to be told.
+        problems: takes what is wrong with single images, which are left out then, instead of
+            raising.
 
     Raises:
-        DataError: no reader fits, or what it found is wrong.
+        DataError: no reader fits, an option is not for it, or what it found is wrong.
     """
     root = Path(root)
     if not root.exists():
         raise DataError(f"{root}: no such folder or file; say where the data lies with --data")
     name = detect_format(root) if format == "auto" else format
     reader = READERS[name]
-    if images is None:
-        return reader.read(root).renamed(classes)
-    if not reader.takes_images:
-        raise DataError(f"{root}: is {name}, which lies beside its images; leave --images out")
-    return reader.read(root, images).renamed(classes)
+    given = options.given()
+    for option in given.keys() - set(reader.takes):
+        flag = option.replace("_", "-")
+        raise DataError(f"{root}: is {name}, which has no use for --{flag}; leave it out")
+    if problems is not None and "problems" in reader.takes:
+        given["problems"] = problems
+    return reader.read(root, **given).renamed(classes)
 
 
 def detect_format(root: Path) -> str:

@@ -38,7 +38,7 @@ def main(config: PredictConfig) -> None:
         images = find_images(config.source)
     else:
         images = labelled_images(
-            weights.data, weights.classes, config.data, config.format, config.images
+            weights.data, weights.classes, config.data, config.format, config.reading
         )
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
     print(f"{len(images)} images, score threshold {predictor.score_threshold}")

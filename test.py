@@ -42,7 +42,7 @@ def main(config: TestConfig) -> None:
         weights.classes,
         data=config.data,
         format=config.format,
-        images=config.images,
+        options=config.reading,
         part=config.split,
     )
     check_sizes(dataset.data.images, *input_size(model))

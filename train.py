@@ -104,7 +104,7 @@ def open_data(config: TrainConfig) -> TrainingData:
         format=config.format,
         classes=config.classes,
         val_data=config.val_data,
-        images=config.images,
+        options=config.reading,
         split_file=config.split_file,
         epoch_scenes=config.epoch_scenes,
         seed=config.seed,

@@ -21,8 +21,8 @@ from utils.config import (
 )
 
 COMMANDS = (config.TrainConfig, config.TestConfig, config.PredictConfig)
-COMMON = {"format", "classes", "images", "device", "precision", "max-pixels", "output-root",
-          "debug"}  # fmt: skip
+COMMON = {"format", "classes", "images", "class-attribute", "embedded-images", "device",
+          "precision", "max-pixels", "output-root", "debug"}  # fmt: skip
 OPTIONS = {
     config.TrainConfig: COMMON | {
         "data", "val-data", "split-file", "name", "arch", "weights", "epochs", "batch-size",

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from my_dataset import READERS, read_data
+from my_dataset import READERS, ReadOptions, read_data
 from utils.data.records import DataError, instance_masks, to_rle
 from utils.open_data import find_parts, open_evaluation_data, open_training_data
 
@@ -161,13 +161,13 @@ def test_an_only_part_is_no_pair(tmp_path):
 
 def test_images_of_a_coco_file_can_lie_elsewhere(tmp_path):
     write_coco(tmp_path / "pictures", range(6), tmp_path / "labels" / "all.json")
-    data = open_training_data(str(tmp_path / "labels"), images=tmp_path / "pictures")
+    data = open_training_data(str(tmp_path / "labels"), options=ReadOptions(tmp_path / "pictures"))
 
     assert len(data.train) + len(data.val) == 6
     assert len(open_evaluation_data(data.description(), CLASSES)) == len(data.val)
     write_labelme(tmp_path / "lm", range(2), tmp_path / "lm")
-    with pytest.raises(DataError, match="leave --images out"):
-        read_data(tmp_path / "lm", images=tmp_path / "pictures")
+    with pytest.raises(DataError, match="no use for --images"):
+        read_data(tmp_path / "lm", options=ReadOptions(tmp_path / "pictures"))
 
 
 def test_every_reader_refuses_an_empty_folder(tmp_path):

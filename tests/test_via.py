@@ -227,7 +227,7 @@ def test_wrong_files_are_named(tmp_path, content, parts):
 
 def test_missing_pictures_are_listed(tmp_path):
     write(tmp_path, [entry(f"{n:02}.png") for n in range(12)], draw=False)
-    refused(tmp_path, "names 12 image(s)", "'00.png'", "'09.png' and 2 more")
+    refused(tmp_path, "names 12 image(s)", "'00.png'", "'09.png', and 2 more")
     write(tmp_path, [entry("x" * 5000)], draw=False)
     refused(tmp_path, "not a file inside")
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from my_dataset import READERS
+from my_dataset import READERS, ReadOptions
 from nets.mask_rcnn import ARCHITECTURES
 from utils.data.shapes import EPOCH_SCENES
 from utils.data.shapes import NAME as SHAPES
@@ -42,6 +42,8 @@ class CommonConfig:
 
     format: str = option("auto", "annotation format of --data", choices=FORMATS)
     images: Path | None = option(None, "where the images of a COCO file lie, if not beside it")
+    class_attribute: str = option("", "which attribute of VIA's regions is the class")
+    embedded_images: bool = option(False, "take pictures only embedded in labelme's JSON files")
     classes: tuple[str, ...] = option((), "class names, in label order, instead of the data's")
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = option(
@@ -52,6 +54,11 @@ class CommonConfig:
     max_pixels: int = option(178_956_970, "refuse images with more pixels than this")
     output_root: Path = option(Path(), "folder that holds runs/, weights/ and logs/")
     debug: bool = option(False, "show tracebacks, and check every target")
+
+    @property
+    def reading(self) -> ReadOptions:
+        """What the reader of --data is to be told."""
+        return ReadOptions(self.images, self.class_attribute, self.embedded_images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +125,7 @@ class TrainConfig(LoadingConfig):
         if self.val_data and self.split_file:
             problems.append("--val-data and --split-file both say what is held out; give one")
         if self.data == SHAPES:
-            for name in ("val_data", "split_file", "classes", "images"):
+            for name in ("val_data", "split_file", "classes", *self.reading.given()):
                 if getattr(self, name):
                     flag = name.replace("_", "-")
                     problems.append(f"--{flag} does not go with --data shapes, which is drawn")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from my_dataset import READERS, InstanceDataset, ShapesDataset, read_data
+from my_dataset import READERS, InstanceDataset, ReadOptions, ShapesDataset, read_data
 from utils.data import shapes
 from utils.data.records import DataError, RecordSet
 from utils.data.splits import Split, make_split, read_split
@@ -24,14 +25,14 @@ class TrainingData(NamedTuple):
     split: Split
     source: str  # the folder or annotation file that was read
     val_source: str
-    images: str = ""  # where the images lie, if not beside the annotations
+    options: ReadOptions = ReadOptions()  # that the source was read with
 
     def description(self) -> dict[str, Any]:
         """What the weights file remembers of its data; plain values."""
         return {
             "root": self.source,
             "val_root": self.val_source,
-            "images": self.images,
+            "reading": self.options.to_dict(),
             "val_fingerprint": self.val.data.fingerprint(),
             "format": self.train.data.format,
             "classes": list(self.train.data.classes),
@@ -45,7 +46,7 @@ def open_training_data(
     format: str = "auto",
     classes: Sequence[str] = (),
     val_data: Path | None = None,
-    images: Path | None = None,
+    options: ReadOptions = ReadOptions(),
     split_file: Path | None = None,
     epoch_scenes: int = shapes.EPOCH_SCENES,
     seed: int = 0,
@@ -67,11 +68,12 @@ def open_training_data(
     source = Path(data)
     if val_data is None and split_file is None and (parts := find_parts(source)):
         source, val_data = parts
-    records = read_data(source, format, classes, images)
+    records = read_data(source, format, classes, options)
     if val_data is not None:
         if val_data.resolve() == source.resolve():
             raise DataError(f"{val_data}: is the training data; leave --val-data out to split it")
-        val_records = read_data(val_data, format, classes).with_classes(records.classes)
+        beside = replace(options, images=None)  # validation data has its images beside it
+        val_records = read_data(val_data, format, classes, beside).with_classes(records.classes)
         split = Split(records.names(), val_records.names(), seed, records.fingerprint())
         train_records = records
     else:
@@ -84,7 +86,7 @@ def open_training_data(
         )
     train = InstanceDataset(train_records, flip, seed, check_always)
     val = InstanceDataset(val_records, check_always=check_always)
-    return TrainingData(train, val, split, str(source), str(val_data or source), str(images or ""))
+    return TrainingData(train, val, split, str(source), str(val_data or source), options)
 
 
 def find_parts(root: Path) -> tuple[Path, Path] | None:
@@ -115,7 +117,7 @@ def open_evaluation_data(
     *,
     data: str = "",
     format: str = "auto",
-    images: Path | None = None,
+    options: ReadOptions = ReadOptions(),
     part: str = "auto",
 ) -> InstanceDataset:
     """The labelled images to judge or show a trained model on.
@@ -126,7 +128,8 @@ def open_evaluation_data(
             names that the model was trained with.
         data: another folder or ``shapes``; empty for the model's own data set.
         format: the data's, or ``auto``.
-        images: where the images lie, if not beside the annotations.
+        options: what the data's reader is to be told; for the model's own data, what it was told
+            for training.
         part: ``val``, ``train``, ``all``, or ``auto``: ``val`` of the model's own data set, ``all``
             of another.
 
@@ -139,9 +142,11 @@ def open_evaluation_data(
     root = data or _own_root(description, part)
     if not data and format == "auto":
         format = description.get("format", "auto")
-    if not data and images is None and root == description["root"] and description.get("images"):
-        images = Path(description["images"])
-    records = read_data(root, format, images=images)
+    if not data and not options.given():
+        options = ReadOptions.from_dict(description.get("reading", {}))
+        if root != description["root"]:
+            options = replace(options, images=None)
+    records = read_data(root, format, options=options)
     records = records.with_classes(trained_classes).renamed(classes)
     names = _names_of_part(description, records, bool(data), part)
     return InstanceDataset(records if names is None else records.subset(names))

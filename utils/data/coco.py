@@ -15,7 +15,7 @@ from utils.data.annotation_files import path_inside, read_json
 from utils.data.coco_entries import (
     ObjectEntry,
     Picture,
-    first_ten,
+    listed,
     read_classes,
     read_objects,
     read_pictures,
@@ -136,7 +136,7 @@ def _source(root: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        names = first_ten(path.relative_to(root).as_posix() for path in found)
+        names = listed(path.relative_to(root).as_posix() for path in found)
         raise DataError(f"{root}: holds several COCO files ({names}); name the one to read")
     raise DataError(
         f"{root}: no COCO file here; it needs {ROBOFLOW_NAME}, or a JSON file with the lists "
@@ -175,14 +175,14 @@ def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
             twice.append(f"{picture.file_name!r}: ids {first[0]!r} and {picture[0]!r}")
     if twice:
         raise DataError(
-            f"{source}: {len(twice)} 'file_name'(s) given twice ({first_ten(twice)}); list every "
+            f"{source}: {len(twice)} 'file_name'(s) given twice ({listed(twice)}); list every "
             "image once, with all of its annotations"
         )
     missing = [p.file_name for p, path in zip(pictures, paths, strict=True) if not _there(path)]
     if missing:
         raise DataError(
             f"{source}: {len(missing)} of {len(paths)} images are not in {folder} "
-            f"({first_ten(map(repr, missing))}); restore them, or name their folder with --images"
+            f"({listed(map(repr, missing))}); restore them, or name their folder with --images"
         )
     return paths
 
@@ -206,7 +206,7 @@ def _check_sizes(
     if wrong:
         raise DataError(
             f"{source}: 'width' and 'height' of {len(wrong)} image(s) are wrong: "
-            f"{first_ten(wrong)}; outlines must be drawn on, and sizes be those of, the picture "
+            f"{listed(wrong)}; outlines must be drawn on, and sizes be those of, the picture "
             "after EXIF rotation"
         )
 

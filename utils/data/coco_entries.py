@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from utils.data.label_map import check_name
 from utils.data.outlines import shown
-from utils.data.records import DataError
+from utils.data.records import DataError, first_ten
 
 Identity = int | str
 
@@ -65,7 +65,7 @@ def read_pictures(content: Any, source: Path) -> list[Picture]:
         raise DataError(f"{source}: 'images' is empty; list the images of the data set there")
     if twice:
         raise DataError(
-            f"{source}: {len(twice)} image id(s) given twice ({first_ten(twice)}); give every "
+            f"{source}: {len(twice)} image id(s) given twice ({listed(twice)}); give every "
             "image an id of its own"
         )
     return pictures
@@ -91,7 +91,7 @@ def read_classes(content: Any, source: Path) -> tuple[dict[int, int], tuple[str,
         raise DataError(f"{source}: 'categories' is empty; list the classes of the data set there")
     classes = tuple(dict.fromkeys(names[i] for i in sorted(names)))
     merged = [name for name, count in Counter(names.values()).items() if count > 1]
-    notes = [f"categories of the same name are one class: {first_ten(merged)}"] if merged else []
+    notes = [f"categories of the same name are one class: {listed(merged)}"] if merged else []
     label = {name: number for number, name in enumerate(classes, start=1)}
     return {i: label[name] for i, name in names.items()}, classes, notes
 
@@ -121,7 +121,7 @@ def read_objects(
         if names:
             raise DataError(
                 f"{source}: {field!r} of {len(names)} annotation(s) is not listed in the file "
-                f"({first_ten(names)}); list it or remove these annotations"
+                f"({listed(names)}); list it or remove these annotations"
             )
     return objects
 
@@ -157,7 +157,5 @@ def wrong(source: Path, where: str, field: str, value: Any, must: str) -> DataEr
     return DataError(f"{source}: {where}: {field!r} is {shown(value)}, {must}")
 
 
-def first_ten(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f", and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(first_ten(names))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.images import IMAGE_SUFFIXES, list_images, load_ids, upright_size
-from utils.data.records import DataError, ImageRecord, Instance, RecordSet, refuse
+from utils.data.records import DataError, ImageRecord, Instance, RecordSet, first_ten, refuse
 
 # Folder pairs that are recognised, and the name their one class gets unless the user gives one.
 LAYOUTS = (("PNGImages", "PedMasks", "person"), ("images", "masks", "object"))
@@ -66,11 +66,9 @@ def _pair(image_folder: Path, mask_folder: Path) -> list[tuple[Path, Path]]:
     lonely = [f"{images[stem]} has no mask in {mask_folder}" for stem in images.keys() - masks]
     lonely += [f"{masks[stem]} has no image in {image_folder}" for stem in masks.keys() - images]
     if lonely:
-        more = f" (and {len(lonely) - 10} more)" if len(lonely) > 10 else ""
         raise DataError(
             "images and masks must come in pairs of the same name: "
-            + "; ".join(sorted(lonely)[:10])
-            + more
+            + "; ".join(first_ten(sorted(lonely)))
             + ". Add the missing file; for an image without objects, an all-zero mask. Read are "
             + ", ".join(sorted(IMAGE_SUFFIXES))
         )

@@ -7,7 +7,7 @@ all rasterising goes through pycocotools, so training targets, ground truth and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,14 @@ Polygons = list[list[float]]  # [[x1, y1, x2, y2, ...], ...], one list per part,
 
 
 class DataError(ValueError):
-    """The data set is wrong; the message names the file, the field and what to do."""
+    """The data set is wrong; the message names the file, the field and what to do.
+
+    ``problems`` are all that were found, one text each; the message may show fewer.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (message,)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ class RecordSet:
 
     ``classes`` are the names in label order: label 1 is ``classes[0]``; 0 is background.
     ``format`` names the reader. Image paths lie under ``root``. ``notes`` say what the reader left
-    out or filled in, with counts, for the person who labelled the data.
+    out or filled in, with counts, for the person who labelled the data. ``given_split`` are the
+    names to train on and to hold out, where the data set's own files say so.
     """
 
     root: Path
@@ -72,6 +80,7 @@ class RecordSet:
     classes: tuple[str, ...]
     images: tuple[ImageRecord, ...]
     notes: tuple[str, ...] = ()
+    given_split: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def name_of(self, record: ImageRecord) -> str:
         """The image's path relative to the data root, with forward slashes on every system."""
@@ -105,7 +114,7 @@ class RecordSet:
                 f"first {missing[0]!r}; make a new split or restore the images"
             )
         images = tuple(by_name[name] for name in names)
-        return replace(self, images=images)
+        return replace(self, images=images, given_split=None)
 
     def with_classes(self, classes: Sequence[str]) -> RecordSet:
         """The same objects with labels counted in ``classes``, matched by name.
@@ -156,12 +165,33 @@ class RecordSet:
         return digest.hexdigest()[:16]
 
 
+def settle(found: Sequence[str], total: int, problems: list[str] | None) -> None:
+    """What a reader does in the end with the problems of single images, which it left out.
+
+    They are appended to ``problems``, for a caller that looks for all that is wrong. One that only
+    wants data it can use gives no list.
+
+    Raises:
+        DataError: there are problems and no list for them.
+    """
+    if problems is None:
+        refuse(found, total)
+    else:
+        problems.extend(found)
+
+
 def refuse(problems: Sequence[str], total: int) -> None:
     """Raise ``DataError`` with the first ten of the problems, if there are any."""
     if problems:
-        more = len(problems) - MOST_SHOWN
-        shown = [*problems[:MOST_SHOWN], *([f"... and {more} more"] if more > 0 else [])]
-        raise DataError(f"{len(problems)} of {total} images cannot be used:\n" + "\n".join(shown))
+        shown = "\n".join(first_ten(problems))
+        raise DataError(f"{len(problems)} of {total} images cannot be used:\n{shown}", problems)
+
+
+def first_ten(texts: Iterable[str]) -> list[str]:
+    """The first ten of any number of texts and, if there are more, how many more."""
+    texts = list(texts)
+    more = len(texts) - MOST_SHOWN
+    return [*texts[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
 def encode_mask(mask: np.ndarray) -> Rle:

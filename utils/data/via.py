@@ -17,7 +17,7 @@ from utils.data.annotation_files import path_inside, read_json
 from utils.data.images import list_images, upright_size
 from utils.data.label_map import NOT_CLASSES, check_name, class_names, labelled, similar_names
 from utils.data.outlines import shown
-from utils.data.records import DataError, ImageRecord, RecordSet
+from utils.data.records import DataError, ImageRecord, RecordSet, first_ten
 
 FILE_NAME = "via_region_data.json"
 PROJECT_KEY = "_via_img_metadata"
@@ -125,10 +125,9 @@ def _entries(content: Any, root: Path, source: Path) -> list[_Entry]:
             raise DataError(f"{where}: {shown(name)} is listed twice; remove one of the entries")
         entries[picture] = _Entry(where, picture, list(_regions(value.get("regions"), where)))
     if missing:
-        names = ", ".join(map(shown, sorted(missing)[:10]))
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        names = ", ".join(first_ten(map(shown, sorted(missing))))
         raise DataError(
-            f"{source}: names {len(missing)} image(s) that are not in {root}: {names}{more}; add "
+            f"{source}: names {len(missing)} image(s) that are not in {root}: {names}; add "
             "them or remove their entries"
         )
     if not entries:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from my_dataset import ReadOptions
 from utils.data.images import IMAGE_SUFFIXES, list_images, load_image
 from utils.data.loader import SampleKey
 from utils.data.records import DataError
@@ -48,7 +49,7 @@ def labelled_images(
     classes: Sequence[str],
     data: str = "",
     format: str = "auto",
-    images: Path | None = None,
+    options: ReadOptions = ReadOptions(),
 ) -> list[SourceImage]:
     """The images that test.py would judge: the held-out ones of the weights' own data set, or all
     of another one.
@@ -56,7 +57,7 @@ def labelled_images(
     Raises:
         DataError: as ``utils.open_data.open_evaluation_data``.
     """
-    dataset = open_evaluation_data(description, classes, data=data, format=format, images=images)
+    dataset = open_evaluation_data(description, classes, data=data, format=format, options=options)
 
     def read(index: int) -> np.ndarray:
         return dataset.read(SampleKey(0, index))[0]
