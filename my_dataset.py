@@ -24,14 +24,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from nets.contract import Target, check_target
+from nets.contract import CompactMasks, Target, check_target
 from utils.data import shapes
 from utils.data.coco import find_coco, read_coco
 from utils.data.id_masks import find_layout, read_id_masks
 from utils.data.images import load_image
 from utils.data.labelme import find_labelme, read_labelme
 from utils.data.loader import SampleKey
-from utils.data.records import DataError, ImageRecord, RecordSet, instance_masks
+from utils.data.mask_crops import crop_mask
+from utils.data.records import DataError, ImageRecord, RecordSet
 from utils.data.transforms import eval_transforms
 from utils.data.via import find_via, read_via
 
@@ -85,7 +86,8 @@ class InstanceDataset(Dataset[tuple[Tensor, Target]]):
 
     Items are ``(image, target)``: image float32 (3, H, W) in 0..1 and ``nets.contract.Target``.
     Index with a number (epoch 0) or a ``SampleKey``. Targets of epoch 0 are held against the
-    contract, all of them with ``check_always``.
+    contract, all of them with ``check_always``. Masks are (N, H, W) tensors, or ``CompactMasks``
+    for training, which need a fraction of the memory.
     """
 
     def __init__(
@@ -94,11 +96,13 @@ class InstanceDataset(Dataset[tuple[Tensor, Target]]):
         transforms: Transform | None = None,
         seed: int = 0,
         check_always: bool = False,
+        compact_masks: bool = False,
     ) -> None:
         self.data = data
         self.transforms = transforms or eval_transforms()
         self.seed = seed
         self.check_always = check_always
+        self.compact_masks = compact_masks
 
     def __len__(self) -> int:
         return len(self.data.images)
@@ -111,7 +115,7 @@ class InstanceDataset(Dataset[tuple[Tensor, Target]]):
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would reset the generators of GPUs as well.
             torch.default_generator.manual_seed(_sample_seed(self.seed, key))
-            image, target = self.transforms(image, record_target(record))
+            image, target = self.transforms(image, record_target(record, self.compact_masks))
         if key.epoch == 0 or self.check_always:
             height, width = image.shape[-2:]
             check_target(target, height, width, len(self.data.classes) + 1, str(record.path))
@@ -156,11 +160,12 @@ class ShapesDataset(InstanceDataset):
         held_out: bool = False,
         seed: int = 0,
         check_always: bool = False,
+        compact_masks: bool = False,
     ) -> None:
         self.held_out = held_out
         self.first = 0 if held_out else seed * shapes.SCENES_PER_SEED
         records = shapes.read_shapes(range(self.first, self.first + count), held_out)
-        super().__init__(records, transforms, seed, check_always)
+        super().__init__(records, transforms, seed, check_always, compact_masks)
 
     def read(self, key: SampleKey) -> tuple[np.ndarray, ImageRecord]:
         epoch = 0 if self.held_out else key.epoch
@@ -172,35 +177,30 @@ def _sample_seed(seed: int, key: SampleKey) -> int:
     return int(np.random.SeedSequence((seed, *key)).generate_state(1)[0])
 
 
-def record_target(record: ImageRecord) -> Target:
+def record_target(record: ImageRecord, compact_masks: bool = False) -> Target:
     """The training target of one record: boxes and areas come from the mask pixels.
 
     Crowd regions are left out, and so are objects without a pixel.
     """
-    masks = instance_masks(record)
-    keep = [
-        i for i, (instance, mask) in enumerate(zip(record.instances, masks, strict=True))
-        if not instance.iscrowd and mask.any()
-    ]  # fmt: skip
-    masks = masks[keep]
-    boxes = np.array([mask_box(mask) for mask in masks], np.float32).reshape(-1, 4)
     size = (record.height, record.width)
-    return Target(
-        boxes=tv_tensors.BoundingBoxes(torch.from_numpy(boxes), format="XYXY", canvas_size=size),
-        labels=torch.tensor([record.instances[i].label for i in keep], dtype=torch.int64),
-        masks=tv_tensors.Mask(torch.from_numpy(masks)),
-        image_id=record.image_id,
-        area=torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
-        iscrowd=torch.zeros(len(keep), dtype=torch.int64),
+    crops = [(i.label, crop_mask(i, *size)) for i in record.instances if not i.iscrowd]
+    kept = [(label, crop) for label, crop in crops if crop is not None]
+    masks = CompactMasks.from_crops(
+        [torch.from_numpy(crop.mask) for _, crop in kept],
+        [(crop.x, crop.y) for _, crop in kept],
+        size,
     )
-
-
-def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The box around a mask's pixels, xyxy; the far edges lie one past the last pixel, so that a
-    one-pixel object has a box of width 1 (``torchvision.ops.masks_to_boxes`` would give 0)."""
-    columns = np.flatnonzero(mask.any(axis=0))
-    rows = np.flatnonzero(mask.any(axis=1))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    # The far edges lie one past the last pixel, so that a one-pixel object has a box of width 1
+    # (torchvision.ops.masks_to_boxes would give 0).
+    boxes = torch.cat([masks.boxes[:, :2], masks.boxes[:, :2] + masks.boxes[:, 2:]], dim=1).float()
+    return Target(
+        boxes=tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),
+        labels=torch.tensor([label for label, _ in kept], dtype=torch.int64),
+        masks=masks if compact_masks else tv_tensors.Mask(masks.dense()),
+        image_id=record.image_id,
+        area=torch.tensor([float(crop.mask.sum()) for _, crop in kept], dtype=torch.float32),
+        iscrowd=torch.zeros(len(kept), dtype=torch.int64),
+    )
 
 
 def read_data(

@@ -12,13 +12,15 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
+from nets.compact_masks import CompactMasks
+
 
 class Target(TypedDict):
     """The objects of one image; N may be 0, with shapes (0, 4), (0,) and (0, H, W)."""
 
     boxes: Tensor  # float32 (N, 4) xyxy in pixels, x1 < x2, y1 < y2, inside the image
     labels: Tensor  # int64 (N,) 1..K; 0 is background and never appears
-    masks: Tensor  # uint8 0/1 (N, H, W)
+    masks: Tensor | CompactMasks  # uint8 0/1 (N, H, W)
     image_id: int
     area: Tensor  # float32 (N,), mask pixels
     iscrowd: Tensor  # int64 (N,) 0/1
@@ -80,7 +82,9 @@ def check_target(target: Target, height: int, width: int, num_classes: int, sour
         fail("boxes", f"reaches outside the {width}x{height} image")
     if int(labels.min()) < 1 or int(labels.max()) >= num_classes:
         fail("labels", f"must lie in 1..{num_classes - 1}, found {sorted(set(labels.tolist()))}")
-    if int(masks.max()) > 1:
-        fail("masks", f"must be 0 or 1, found {int(masks.max())}")
-    if not masks.flatten(1).any(dim=1).all():
+    crops = masks.crops() if isinstance(masks, CompactMasks) else list(masks)
+    highest = max(int(crop.max()) if crop.numel() else 0 for crop in crops)
+    if highest > 1:
+        fail("masks", f"must be 0 or 1, found {highest}")
+    if not all(crop.any() for crop in crops):
         fail("masks", "holds a mask without a pixel")

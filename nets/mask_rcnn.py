@@ -29,6 +29,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
+from nets.box_iou import sliced_box_iou
 from nets.roi_align import MatmulRoIAlign
 
 COCO_CLASSES = 91  # torchvision counts COCO's unused category numbers too
@@ -137,6 +138,8 @@ def build_model(
         setattr(model.roi_heads, part, fast)
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_to_float32)
+    for part in (model.rpn, model.roi_heads):
+        part.box_similarity = sliced_box_iou
     if frozen_norm:
         freeze_batch_norms(model.backbone.body if frozen_norm == "body" else model, norm_eps)
     if trainable_layers is not None:

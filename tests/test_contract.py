@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nets.contract import TargetError, check_target
+from nets.contract import CompactMasks, TargetError, check_target
 
 HEIGHT, WIDTH, CLASSES = 12, 16, 3
 
@@ -84,3 +84,28 @@ def test_missing_field_is_named(field):
     del target[field]
     with pytest.raises(TargetError, match=rf"^photos/a\.jpg: target '{field}' is missing"):
         check(target)
+
+
+def compact(crops, size=(HEIGHT, WIDTH)):
+    tensors = [torch.tensor(crop, dtype=torch.uint8) for crop in crops]
+    return CompactMasks.from_crops(tensors, [(3, 4)] * len(crops), size)
+
+
+def test_compact_masks_pass():
+    check(good_target() | {"masks": compact([[[1, 1]], [[0], [1]]])})
+    check(good_target(0) | {"masks": compact([])})
+
+
+@pytest.mark.parametrize(
+    ("masks", "problem"),
+    [
+        (compact([[[1]]]), r"\(1, 12, 16\), must be uint8 \(2, 12, 16\)"),
+        (compact([[[1]], [[1]]], (16, 12)), r"\(2, 16, 12\)"),
+        (compact([[[1]], [[255]]]), "must be 0 or 1, found 255"),
+        (compact([[[1]], [[0, 0]]]), "without a pixel"),
+        (compact([[[1]], [[]]]), "without a pixel"),
+    ],
+)
+def test_faults_of_compact_masks_are_named(masks, problem):
+    with pytest.raises(TargetError, match=f"photos/a.jpg: target 'masks' .*{problem}"):
+        check(good_target() | {"masks": masks})

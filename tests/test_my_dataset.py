@@ -17,7 +17,6 @@ from my_dataset import (
     InstanceDataset,
     PennFudanDataset,
     ShapesDataset,
-    mask_box,
     read_data,
     record_target,
 )
@@ -166,9 +165,11 @@ def test_thin_objects_have_valid_boxes(thin):
 
 
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 15), st.integers(1, 15))).filter(np.any))
-def test_mask_box_is_torchvisions_box_one_wider(mask):
-    expected = masks_to_boxes(torch.from_numpy(mask)[None])[0] + torch.tensor([0, 0, 1, 1])
-    assert list(mask_box(mask)) == expected.tolist()
+def test_boxes_are_torchvisions_one_wider(mask):
+    height, width = mask.shape
+    record = ImageRecord(1, Path("a.png"), width, height, (Instance.from_mask(1, mask),))
+    expected = masks_to_boxes(torch.from_numpy(mask)[None]) + torch.tensor([0, 0, 1, 1])
+    assert torch.equal(record_target(record)["boxes"].as_subclass(torch.Tensor), expected)
 
 
 def test_crowds_and_objects_without_a_pixel_are_left_out():

@@ -5,6 +5,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 
+from nets.contract import CompactMasks
 from utils.data.transforms import eval_transforms, train_transforms
 
 
@@ -66,3 +67,18 @@ def test_half_of_the_training_images_are_flipped_and_boxes_with_them():
         assert torch.equal(after["labels"], target["labels"])
         flips += flipped
     assert 30 < flips < 70
+
+
+def test_compact_masks_are_flipped_like_full_size_ones():
+    image, target = sample(2)
+    full = target["masks"].as_subclass(torch.Tensor)
+    crops = [mask[2:, 1:] for mask in full]
+    masks = CompactMasks.from_crops(crops, [(1, 2)] * 2, full.shape[1:])
+    assert torch.equal(masks.dense(), full), "the objects lie in the crops"
+    for seed in range(6):
+        torch.manual_seed(seed)
+        _, expected = train_transforms()(image, target)
+        torch.manual_seed(seed)
+        _, found = train_transforms()(image, target | {"masks": masks})
+        assert torch.equal(found["masks"].dense(), expected["masks"])
+        assert torch.equal(found["boxes"], expected["boxes"])

@@ -58,11 +58,12 @@ def open_training_data(
         DataError: the data is wrong, or the split is of another data set.
     """
     flip = train_transforms()
+    loading = {"check_always": check_always, "compact_masks": True}
     train: InstanceDataset
     val: InstanceDataset
     if data == shapes.NAME:
-        train = ShapesDataset(epoch_scenes, flip, seed=seed, check_always=check_always)
-        val = ShapesDataset(shapes.HELD_OUT, held_out=True, check_always=check_always)
+        train = ShapesDataset(epoch_scenes, flip, seed=seed, **loading)
+        val = ShapesDataset(shapes.HELD_OUT, held_out=True, **loading)
         split = Split((), val.data.names(), seed, val.data.fingerprint())
         return TrainingData(train, val, split, data, data)
     source = Path(data)
@@ -84,8 +85,8 @@ def open_training_data(
             f"{source}: the {len(train_records.images)} training images hold no object, so there "
             "is nothing to learn; are the masks all zero?"
         )
-    train = InstanceDataset(train_records, flip, seed, check_always)
-    val = InstanceDataset(val_records, check_always=check_always)
+    train = InstanceDataset(train_records, flip, seed, **loading)
+    val = InstanceDataset(val_records, **loading)
     return TrainingData(train, val, split, str(source), str(val_data or source), options)
 
 
@@ -149,7 +150,8 @@ def open_evaluation_data(
     records = read_data(root, format, options=options)
     records = records.with_classes(trained_classes).renamed(classes)
     names = _names_of_part(description, records, bool(data), part)
-    return InstanceDataset(records if names is None else records.subset(names))
+    records = records if names is None else records.subset(names)
+    return InstanceDataset(records, compact_masks=True)
 
 
 def _own_root(description: dict[str, Any], part: str) -> str:
@@ -202,6 +204,6 @@ def _held_out_shapes(
             f"the shapes set has the classes {', '.join(shapes.CLASSES)}, the weights "
             f"{', '.join(trained_classes)}; name the weights' own data with --data"
         )
-    dataset = ShapesDataset(shapes.HELD_OUT, held_out=True)
+    dataset = ShapesDataset(shapes.HELD_OUT, held_out=True, compact_masks=True)
     dataset.data = dataset.data.renamed(classes)
     return dataset

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,9 +140,9 @@ def evaluate(
 
 def to_device(
     images: list[Tensor], targets: list[Target], device: torch.device
-) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+) -> tuple[list[Tensor], list[dict[str, Any]]]:
     """Images and what the model needs of the targets, moved without waiting for the copy."""
-    moved = [
+    moved: list[dict[str, Any]] = [
         {key: target[key].to(device, non_blocking=True) for key in ("boxes", "labels", "masks")}
         for target in targets
     ]

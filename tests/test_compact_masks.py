@@ -1,0 +1,148 @@
+"""Compact masks do what full-size masks do, held against torchvision on the full-size ones."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from torchvision.models.detection.roi_heads import project_masks_on_boxes
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import roi_align
+
+from nets.compact_masks import CompactMasks
+from nets.mask_rcnn import build_model
+
+SIZE = (97, 131)
+
+
+def drawn(seed, count=7, size=SIZE, largest=30):
+    """Compact and full-size masks of random objects, one in each corner of the image."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    crops, corners = [], []
+    for number in range(count):
+        h, w = rng.integers(1, largest, 2)
+        x, y = rng.integers(0, width - w), rng.integers(0, height - h)
+        x = (x, 0, width - w)[number % 3]
+        y = (y, 0, height - h)[number // 2 % 3]
+        crop = rng.random((h, w)) < 0.7
+        crop[rng.integers(h), rng.integers(w)] = True
+        crops.append(torch.from_numpy(crop).to(torch.uint8))
+        corners.append((int(x), int(y)))
+    full = torch.zeros((count, *size), dtype=torch.uint8)
+    for mask, crop, (x, y) in zip(full, crops, corners, strict=True):
+        mask[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
+    return CompactMasks.from_crops(crops, corners, size), full
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_they_are_the_full_size_masks(count):
+    compact, full = drawn(count, count)
+    assert len(compact) == count
+    assert (compact.shape, compact.dtype, compact.device) == (full.shape, full.dtype, full.device)
+    assert torch.equal(compact.dense(), full)
+    assert all(torch.equal(a, b) for a, b in zip(compact, full, strict=True))
+    assert torch.equal(compact.flipped().dense(), full.flip(2))
+    assert sum(crop.numel() for crop in compact.crops()) == compact.pixels.numel()
+
+
+@pytest.mark.parametrize("count", [0, 7])
+@pytest.mark.parametrize("side", [320, 97, 64, 33, 7])
+def test_the_models_own_resize_gives_the_same_pixels(side, count):
+    compact, full = drawn(side, count)
+    transform = GeneralizedRCNNTransform(side, 1333, [0.0] * 3, [1.0] * 3)
+    boxes = torch.tensor([[1.0, 2.0, 30.0, 40.0]])
+    resized = [
+        transform([torch.rand(3, *SIZE)], [{"boxes": boxes, "masks": masks}])[1][0]["masks"]
+        for masks in (full, compact)
+    ]
+    assert isinstance(resized[1], CompactMasks)
+    assert torch.equal(resized[1].dense(), resized[0])
+
+
+def test_a_fixed_size_and_another_shape():
+    compact, full = drawn(3)
+    expected = F.interpolate(full[:, None].float(), size=[50, 200])[:, 0].byte()
+    assert torch.equal(F.interpolate(compact, size=[50, 200]).dense(), expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mask_targets_are_those_of_full_size_masks(seed):
+    compact, full = drawn(seed)
+    generator = torch.Generator().manual_seed(seed)
+    limit = torch.tensor([SIZE[1], SIZE[0]], dtype=torch.float32)
+    low = torch.rand((60, 2), generator=generator) * (limit - 2)
+    high = low + torch.rand((60, 2), generator=generator) * (limit - low)
+    boxes = torch.cat([low, high], dim=1)
+    boxes[:7] = torch.tensor([0.0, 0.0, *limit.tolist()])
+    numbers = torch.randint(0, 7, (60,), generator=generator)
+    expected = project_masks_on_boxes(full, boxes, numbers, 28)
+    found = project_masks_on_boxes(compact, boxes, numbers, 28)
+    assert expected.max() > 0.9
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_no_rois_and_an_object_that_the_resize_lost():
+    compact, full = drawn(1, 3, largest=2)
+    small = compact.resized((10, 12))
+    assert any(crop.numel() == 0 for crop in small.crops())
+    rois = torch.tensor([[n, 0.0, 0.0, 12.0, 10.0] for n in range(3)])
+    expected = roi_align(small.dense()[:, None].float(), rois, (14, 14))
+    torch.testing.assert_close(roi_align(small, rois, (14, 14)), expected)
+    assert roi_align(small, rois[:0], (14, 14)).shape == (0, 1, 14, 14)
+    assert full.shape == compact.shape
+
+
+def test_losses_of_the_whole_network():
+    torch.manual_seed(0)
+    model = build_model("maskrcnn_resnet18_fpn_small", 3, min_size=64, max_size=96).train()
+    losses = []
+    for kind in range(2):
+        targets = []
+        for seed, size in ((1, (60, 80)), (2, (70, 50))):
+            masks = drawn(seed, 4, size)
+            boxes = masks[0].boxes.float()
+            boxes[:, 2:] += boxes[:, :2]
+            labels = torch.tensor([1, 2, 1, 2])
+            targets.append({"boxes": boxes, "labels": labels, "masks": masks[kind]})
+        torch.manual_seed(1)
+        images = [torch.rand(3, *target["masks"].shape[1:]) for target in targets]
+        losses.append(model(images, targets))
+    for name, value in losses[0].items():
+        torch.testing.assert_close(value, losses[1][name], rtol=1e-4, atol=1e-5)
+
+
+def test_they_survive_being_sent_to_another_process():
+    compact, full = drawn(4)
+    assert torch.equal(pickle.loads(pickle.dumps(compact)).dense(), full)
+
+
+def test_they_move_to_a_device():
+    compact, full = drawn(4)
+    moved = compact.to("meta")
+    assert (moved.device.type, moved.shape) == ("meta", full.shape)
+
+
+@pytest.mark.parametrize(
+    "misuse",
+    [
+        lambda masks: masks[0],
+        lambda masks: masks[:, 1],
+        lambda masks: torch.stack([masks]),
+        lambda masks: F.interpolate(masks, size=[5, 5], mode="bilinear"),
+    ],
+)
+def test_anything_else_is_refused(misuse):
+    with pytest.raises(TypeError):
+        misuse(drawn(0)[0])
+
+
+@pytest.mark.gpu
+def test_mask_targets_on_a_gpu():
+    compact, full = drawn(6)
+    boxes = torch.tensor([[3.0, 4.0, 90.0, 80.0]] * 7, device="cuda")
+    numbers = torch.arange(7, device="cuda")
+    expected = project_masks_on_boxes(full.cuda(), boxes, numbers, 28)
+    found = project_masks_on_boxes(compact.to("cuda"), boxes, numbers, 28)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
