@@ -75,7 +75,9 @@ class Reader(NamedTuple):
 
 READERS = {
     "id-masks": Reader(find_layout, read_id_masks, "PNGImages/ + PedMasks/ or images/ + masks/"),
-    "coco": Reader(find_coco, read_coco, "a COCO JSON here or in annotations/", ("images",)),
+    "coco": Reader(
+        find_coco, read_coco, "a COCO JSON here or in annotations/", ("images", "problems")
+    ),
     "labelme": Reader(find_labelme, read_labelme, "labelme JSON files, one per image"),
     "via": Reader(find_via, read_via, "via_region_data.json or a VIA project"),
 }

@@ -245,7 +245,7 @@ def test_rotated_photo_has_its_upright_size(tmp_path):
     assert_valid(read_coco(path))
     path = write(tmp_path / "raw", coco(images=[image(1, width=HEIGHT, height=WIDTH)]))
     Image.new("RGB", (HEIGHT, WIDTH)).save(tmp_path / "raw" / "1.png", exif=exif)
-    with pytest.raises(DataError, match=r"1\.png is 40x30 .*says 30x40 .*EXIF"):
+    with pytest.raises(DataError, match=r"1\.png: is 40x30 .*says 30x40 .*EXIF"):
         read_coco(path)
 
 
@@ -272,7 +272,7 @@ def test_folder_is_not_left_for_its_images(tmp_path):
     inner = tmp_path / "inner"
     path = write(inner, coco(), folder="../images")
     assert read_coco(path).root == tmp_path / "images"
-    with pytest.raises(DataError, match="1 of 1 images are not in"):
+    with pytest.raises(DataError, match=r"1 problem\(s\) in 1 image"):
         read_coco(inner)
 
 
@@ -358,8 +358,8 @@ REFUSED = {
                        "categories id 1: 'id' is 1, which 'a' has too"),
     "category name": (coco(categories=[{"id": 1, "name": " "}]), "categories id 1: 'name'"),
     "category text id": (coco(categories=[{"id": "1", "name": "a"}]), "'id' is '1', must be"),
-    "unknown image": (coco([thing(3, [BOX], image_id=9)]), "9 of annotations id 3"),
-    "unknown category": (coco([thing(3, [BOX], category_id=333)]), "333 of annotations id 3"),
+    "unknown image": (coco([thing(3, [BOX], image_id=9)]), "id 3: 'image_id' is 9, which is not"),
+    "unknown category": (coco([thing(3, [BOX], category_id=333)]), "'category_id' is 333, which is not"),
     "many unknown": (coco([thing(n, [BOX], image_id=9) for n in range(13)]), "and 3 more"),
     "no image id": (coco([{"segmentation": [BOX]}]), r"annotations\[0\]: 'image_id' is None"),
     "text coordinate": (coco([thing(3, [[1, 2, "3", 4, 5, 6]])]),
@@ -381,7 +381,7 @@ REFUSED = {
     "endless run": (coco([thing(3, {"size": [30, 40], "counts": "P" * 99})]), "sum 1200"),
     "width": (coco(images=[image(1, width="40")]), "images id 1: 'width' is '40'"),
     "true width": (coco(images=[image(1, width=True)]), "'width' is True, must be"),
-    "other size": (coco(images=[image(1, width=41)]), r"1\.png is 40x30 .*says 41x30"),
+    "other size": (coco(images=[image(1, width=41)]), r"1\.png: is 40x30 .*says 41x30"),
 }  # fmt: skip
 
 
@@ -390,14 +390,14 @@ def test_wrong_file_is_refused_by_entry_and_field(tmp_path, content, message):
     path = write(tmp_path, content)
     with pytest.raises(DataError, match=message) as caught:
         read_coco(path)
-    assert str(caught.value).startswith(str(path))
+    assert str(path.parent) in str(caught.value)
 
 
 def test_missing_images_are_named_up_to_ten(tmp_path):
     path = write(tmp_path, coco(images=names_of(15)))
     for n in range(2, 15):
         (tmp_path / f"image{n}.png").unlink()
-    with pytest.raises(DataError, match=r"13 of 15 images .*'image11\.png', and 3 more"):
+    with pytest.raises(DataError, match=r"(?s)13 problem\(s\) in 15 .*'image11\.png'.*and 3 more"):
         read_coco(path)
 
 

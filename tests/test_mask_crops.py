@@ -6,11 +6,10 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from pycocotools import mask as coco_mask
 
 from my_dataset import record_target
 from nets.contract import CompactMasks
-from utils.data.mask_crops import crop_mask, run_lengths
+from utils.data.mask_crops import crop_mask
 from utils.data.records import ImageRecord, Instance, encode_mask, instance_masks
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -46,16 +45,6 @@ def test_run_length_codes(mask):
 @given(polygons, st.integers(1, 50), st.integers(1, 50))
 def test_polygons_inside_and_outside(parts, height, width):
     held_against_pycocotools(Instance(1, parts, (0, 0, 1, 1), 1), height, width)
-
-
-@given(st.lists(st.integers(0, 3000), min_size=1, max_size=40))
-def test_run_lengths_are_read_as_pycocotools_writes_them(counts):
-    size = [1, max(1, sum(counts))]
-    counts = counts if sum(counts) else [1]
-    rle = coco_mask.frPyObjects({"size": size, "counts": counts}, *size)
-    assert run_lengths(rle).tolist() == counts
-    text = {**rle, "counts": rle["counts"].decode("ascii")}
-    assert run_lengths(text).tolist() == counts
 
 
 def test_a_thousand_objects_take_what_their_boxes_take():

@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from utils.data.annotation_files import path_inside, read_json
@@ -23,7 +24,7 @@ from utils.data.coco_entries import (
 from utils.data.coco_outlines import NO_OUTLINE, LeftOut, draw_instances
 from utils.data.images import upright_size
 from utils.data.outlines import left_out_notes
-from utils.data.records import DataError, ImageRecord, RecordSet
+from utils.data.records import DataError, ImageRecord, RecordSet, settle
 
 ROBOFLOW_NAME = "_annotations.coco.json"
 KEYS = (rb'"images"\s*:\s*\[', rb'"annotations"\s*:\s*\[')
@@ -42,7 +43,9 @@ def find_coco(root: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def read_coco(root: Path | str, images: Path | str | None = None) -> RecordSet:
+def read_coco(
+    root: Path | str, images: Path | str | None = None, problems: list[str] | None = None
+) -> RecordSet:
     """Read a COCO data set.
 
     Category ids are mapped to labels 1..K in id order, unused ones too; categories of one name
@@ -54,6 +57,7 @@ def read_coco(root: Path | str, images: Path | str | None = None) -> RecordSet:
             ``images/`` or a folder named like the JSON (``train2017`` for
             ``instances_train2017.json``) beside it or one level up, whichever holds the images;
             nothing outside of ``root`` if that is a folder.
+        problems: as in ``records.settle``.
 
     Raises:
         DataError: no COCO file, wrong entries, images that are missing or of another size; the
@@ -64,21 +68,27 @@ def read_coco(root: Path | str, images: Path | str | None = None) -> RecordSet:
     content = read_json(source)
     pictures = read_pictures(content, source)
     label_of, classes, notes = read_classes(content, source)
-    objects = read_objects(content, source, [p.identity for p in pictures], label_of)
+    objects, faults = read_objects(content, source, [p.identity for p in pictures], label_of)
+    spoilt = {identity for identity, _ in faults}
+    found = [text for _, text in faults]
     folder = Path(images) if images is not None else _image_folder(root, source, pictures)
     paths = _paths(pictures, folder, source)
     with ThreadPoolExecutor() as pool:
-        sizes = list(pool.map(upright_size, paths))
-    _check_sizes(pictures, sizes, paths, source)
+        sizes = list(pool.map(_size, pictures, paths, repeat(source)))
 
-    ids = [p.identity for p in pictures]
-    keep_ids = all(isinstance(i, int) and 0 < i < 2**63 for i in ids)
+    keep_ids = all(isinstance(p.identity, int) and 0 < p.identity < 2**63 for p in pictures)
     left_out: LeftOut = []
     records = []
     for number, (picture, path, size) in enumerate(zip(pictures, paths, sizes, strict=True), 1):
-        instances = draw_instances(objects[picture.identity], *size, source, left_out)
-        image_id = int(picture.identity) if keep_ids else number
-        records.append(ImageRecord(image_id, path, *size, instances))
+        if isinstance(size, DataError):
+            found.append(str(size))
+            continue
+        before = len(found)
+        instances = draw_instances(objects[picture.identity], *size, source, left_out, found)
+        if picture.identity not in spoilt and len(found) == before:
+            image_id = int(picture.identity) if keep_ids else number
+            records.append(ImageRecord(image_id, path, *size, instances))
+    settle(found, len(pictures), problems)
     every = [one for image in objects.values() for one in image]
     without = sum(reason == NO_OUTLINE for reason, _ in left_out)
     if every and without == len(every):
@@ -165,7 +175,7 @@ def _image_folder(root: Path, source: Path, pictures: list[Picture]) -> Path:
 
 
 def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
-    """Where every image lies; all are there, and no two are the same."""
+    """Where every image should lie; no two are the same."""
     paths = [path_inside(folder, picture.file_name, source) for picture in pictures]
     owner: dict[str, Picture] = {}
     twice = []
@@ -178,37 +188,33 @@ def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
             f"{source}: {len(twice)} 'file_name'(s) given twice ({listed(twice)}); list every "
             "image once, with all of its annotations"
         )
-    missing = [p.file_name for p, path in zip(pictures, paths, strict=True) if not _there(path)]
-    if missing:
-        raise DataError(
-            f"{source}: {len(missing)} of {len(paths)} images are not in {folder} "
-            f"({listed(map(repr, missing))}); restore them, or name their folder with --images"
-        )
     return paths
 
 
-def _check_sizes(
-    pictures: list[Picture], sizes: list[tuple[int, int]], paths: list[Path], source: Path
-) -> None:
-    """Every size in the file is that of the upright picture, or is not given."""
-    wrong = []
-    for picture, (width, height), path in zip(pictures, sizes, paths, strict=True):
-        if not 0 < width * height < MOST_PIXELS:
-            raise DataError(
-                f"{path}: {width}x{height} pixels are none or too many; resize the image"
-            )
-        said = (picture.width or width, picture.height or height)
-        if said != (width, height):
-            text = f"{path} is {width}x{height} pixels upright, the file says {said[0]}x{said[1]}"
-            if said == (height, width):
-                text += " (swapped: the size before EXIF rotation, or a mistake)"
-            wrong.append(text)
-    if wrong:
-        raise DataError(
-            f"{source}: 'width' and 'height' of {len(wrong)} image(s) are wrong: "
-            f"{listed(wrong)}; outlines must be drawn on, and sizes be those of, the picture "
-            "after EXIF rotation"
+def _size(picture: Picture, path: Path, source: Path) -> tuple[int, int] | DataError:
+    """Width and height of the upright picture, which the file must agree with; or what is wrong."""
+    if not _there(path):
+        return DataError(
+            f"{source}: image {picture.file_name!r} is not in {path.parent}; restore it, or name "
+            "the folder of the images with --images"
         )
+    try:
+        width, height = upright_size(path)
+    except DataError as error:
+        return error
+    if not 0 < width * height < MOST_PIXELS:
+        return DataError(f"{path}: {width}x{height} pixels are none or too many; resize the image")
+    said = (picture.width or width, picture.height or height)
+    if said == (width, height):
+        return width, height
+    swapped = ""
+    if said == (height, width):
+        swapped = " (swapped: the size before EXIF rotation, or a mistake)"
+    return DataError(
+        f"{path}: is {width}x{height} pixels upright, {source.name} says {said[0]}x{said[1]}"
+        f"{swapped}; outlines must be drawn on, and sizes be those of, the picture after EXIF "
+        "rotation"
+    )
 
 
 def _crowd_note(objects: list[ObjectEntry]) -> list[str]:

@@ -12,6 +12,7 @@ from utils.data.outlines import shown
 from utils.data.records import DataError, first_ten
 
 Identity = int | str
+NOT_LISTED = "which is not listed in the file; list it, or remove the annotation"
 
 
 class Picture(NamedTuple):
@@ -98,32 +99,34 @@ def read_classes(content: Any, source: Path) -> tuple[dict[int, int], tuple[str,
 
 def read_objects(
     content: Any, source: Path, images: list[Identity], label_of: dict[int, int]
-) -> dict[Identity, list[ObjectEntry]]:
-    """The annotations of every image."""
+) -> tuple[dict[Identity, list[ObjectEntry]], list[tuple[Identity | None, str]]]:
+    """The annotations of every image; and what is wrong with others, with the image it spoils."""
     objects: dict[Identity, list[ObjectEntry]] = {identity: [] for identity in images}
-    strays: dict[str, list[str]] = {"image_id": [], "category_id": []}
+    faults: list[tuple[Identity | None, str]] = []
     for number, entry in enumerate(_entries(content, "annotations", source)):
         where = _where("annotations", number, entry)
-        image = _identity(entry, "image_id", where, source)
-        category = _identity(entry, "category_id", where, source)
-        if image not in objects:
-            strays["image_id"].append(f"{shown(image)} of {where}")
-        elif not isinstance(category, int) or category not in label_of:
-            strays["category_id"].append(f"{shown(category)} of {where}")
-        else:
-            iscrowd = entry.get("iscrowd")
-            if iscrowd not in (None, 0, 1):
-                raise wrong(source, where, "iscrowd", iscrowd, "must be 0 or 1")
-            objects[image].append(
-                ObjectEntry(where, label_of[category], entry.get("segmentation"), int(iscrowd or 0))
-            )
-    for field, names in strays.items():
-        if names:
-            raise DataError(
-                f"{source}: {field!r} of {len(names)} annotation(s) is not listed in the file "
-                f"({listed(names)}); list it or remove these annotations"
-            )
-    return objects
+        image = entry.get("image_id")
+        try:
+            image = _identity(entry, "image_id", where, source)
+            if image not in objects:
+                raise wrong(source, where, "image_id", image, NOT_LISTED)
+            objects[image].append(_object(entry, where, label_of, source))
+        except DataError as error:
+            known = isinstance(image, Identity) and image in objects
+            faults.append((image if known else None, str(error)))
+    return objects, faults
+
+
+def _object(
+    entry: dict[str, Any], where: str, label_of: dict[int, int], source: Path
+) -> ObjectEntry:
+    category = _identity(entry, "category_id", where, source)
+    if not isinstance(category, int) or category not in label_of:
+        raise wrong(source, where, "category_id", category, NOT_LISTED)
+    iscrowd = entry.get("iscrowd")
+    if iscrowd not in (None, 0, 1):
+        raise wrong(source, where, "iscrowd", iscrowd, "must be 0 or 1")
+    return ObjectEntry(where, label_of[category], entry.get("segmentation"), int(iscrowd or 0))
 
 
 def _identity(entry: dict[str, Any], field: str, where: str, source: Path) -> Identity:

@@ -16,10 +16,10 @@ from pycocotools import mask as coco_mask
 
 from utils.data.coco_entries import ObjectEntry, wrong
 from utils.data.outlines import MOST_STEPS, NO_PIXELS, clip, numbers
-from utils.data.records import Instance, Rle
+from utils.data.records import DataError, Instance, Rle
+from utils.data.run_lengths import run_lengths
 
 FAR = 10_000  # pixels; a polygon that leaves its image by more is cut at the border
-LONGEST_CODE = 6  # characters of 5 bits
 BAD_PART = "polygon part(s) with under 3 points or an odd number of coordinates left out"
 NO_OUTLINE = "object(s) without an outline (segmentation) left out"
 
@@ -28,19 +28,24 @@ LeftOut = list[tuple[str, str]]  # reason and place
 
 
 def draw_instances(
-    objects: list[ObjectEntry], width: int, height: int, source: Path, left_out: LeftOut
+    objects: list[ObjectEntry],
+    width: int,
+    height: int,
+    source: Path,
+    left_out: LeftOut,
+    faults: list[str],
 ) -> tuple[Instance, ...]:
-    """The objects of one image, measured; those without a pixel are left out and counted."""
+    """The objects of one image, measured; those without a pixel are left out and counted.
+
+    ``faults`` takes what is wrong with outlines.
+    """
     drawn: list[tuple[ObjectEntry, Outline]] = []
     for one in objects:
-        outline = one.segmentation
-        if isinstance(outline, dict):
-            outline = _checked_rle(outline, width, height, one.where, source)
-        elif isinstance(outline, list) or outline is None:
-            outline = _checked_polygons(outline or [], width, height, one.where, source, left_out)
-        else:
-            must = "must be a list of polygons or an object with run lengths"
-            raise wrong(source, one.where, "segmentation", outline, must)
+        try:
+            outline = _checked(one, width, height, source, left_out)
+        except DataError as error:
+            faults.append(str(error))
+            continue
         if outline:
             drawn.append((one, outline))
         elif outline is not None:
@@ -54,6 +59,19 @@ def draw_instances(
         else:
             left_out.append((NO_PIXELS, one.where))
     return tuple(instances)
+
+
+def _checked(
+    one: ObjectEntry, width: int, height: int, source: Path, left_out: LeftOut
+) -> Outline | None:
+    """The outline, fit for pycocotools; empty if it lies far outside, None if there is none."""
+    outline = one.segmentation
+    if isinstance(outline, dict):
+        return _checked_rle(outline, width, height, one.where, source)
+    if isinstance(outline, list) or outline is None:
+        return _checked_polygons(outline or [], width, height, one.where, source, left_out)
+    must = "must be a list of polygons or an object with run lengths"
+    raise wrong(source, one.where, "segmentation", outline, must)
 
 
 def _measured(
@@ -114,7 +132,7 @@ def _checked_rle(rle: dict[str, Any], width: int, height: int, where: str, sourc
     if size != [height, width]:
         must = f"must be [height, width] of the image, [{height}, {width}]"
         raise wrong(source, where, "segmentation.size", size, must)
-    runs = _decoded(counts) if isinstance(counts, str) else _numbers(counts)
+    runs = run_lengths(counts) if isinstance(counts, str) else _numbers(counts)
     if (
         runs is None
         or runs.dtype.kind not in "iu"
@@ -128,26 +146,6 @@ def _checked_rle(rle: dict[str, Any], width: int, height: int, where: str, sourc
         plain = {"size": [height, width], "counts": runs.tolist()}
         counts = coco_mask.frPyObjects(plain, height, width)["counts"].decode("ascii")
     return {"size": [height, width], "counts": counts}
-
-
-def _decoded(text: str) -> np.ndarray | None:
-    """The run lengths in a compressed string (``rleFrString`` of pycocotools); None if broken."""
-    if not text.isascii():
-        return None
-    codes = np.frombuffer(text.encode(), np.uint8).astype(np.int64) - 48
-    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        return None
-    ends = np.flatnonzero(codes & 32 == 0)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
-    if lengths.max() > LONGEST_CODE:
-        return None
-    place = np.arange(len(codes)) - np.repeat(starts, lengths)
-    runs = np.add.reduceat((codes & 31) << (5 * place), starts)
-    runs -= np.where(codes[ends] & 16, 1 << (5 * lengths), 0)
-    for first in (1, 2):  # later runs are stored as the change from the one before last
-        runs[first::2] = np.cumsum(runs[first::2])
-    return runs
 
 
 def _numbers(values: Any) -> np.ndarray | None:

@@ -184,7 +184,7 @@ def refuse(problems: Sequence[str], total: int) -> None:
     """Raise ``DataError`` with the first ten of the problems, if there are any."""
     if problems:
         shown = "\n".join(first_ten(problems))
-        raise DataError(f"{len(problems)} of {total} images cannot be used:\n{shown}", problems)
+        raise DataError(f"{len(problems)} problem(s) in {total} image(s):\n{shown}", problems)
 
 
 def first_ten(texts: Iterable[str]) -> list[str]:
