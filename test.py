@@ -15,10 +15,10 @@ import nets  # noqa: F401  (before all that needs torchvision: checks that it fi
 from nets.mask_rcnn import input_size
 from nets.weights_file import load_weights
 from utils.config import TestConfig, parse
-from utils.data.doctor import check_sizes
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.loader import eval_loader, worker_count
 from utils.device import choose_device, choose_precision
+from utils.doctor.examination import check_sizes
 from utils.evaluation.coco_evaluator import CocoEvaluator
 from utils.evaluation.table import metrics_table
 from utils.exit_codes import run

@@ -19,13 +19,15 @@ import torch
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from nets.initial_weights import KINDS, InitialWeights, read_initial_weights
-from nets.mask_rcnn import build_model
+from nets.mask_rcnn import anchor_sizes, build_model
 from nets.weights_file import WeightsFile
 from utils.config import SHAPES, TrainConfig, parse, to_dict
-from utils.data.doctor import check_images
 from utils.data.images import READING_RULE, limit_pixels
 from utils.data.loader import EpochSampler, eval_loader, train_loader, worker_count
 from utils.device import choose_device, choose_precision, describe
+from utils.doctor.examination import check_data
+from utils.doctor.findings import headline
+from utils.doctor.network_view import NetworkView
 from utils.exit_codes import run
 from utils.open_data import TrainingData, open_training_data
 from utils.training.checkpoint import BEST, Checkpoints, training_state
@@ -106,13 +108,20 @@ def open_data(config: TrainConfig) -> TrainingData:
         val_data=config.val_data,
         options=config.reading,
         split_file=config.split_file,
+        group_by=config.group_by,
+        folds=config.folds,
+        fold=config.fold,
         epoch_scenes=config.epoch_scenes,
         seed=config.seed,
         check_always=config.debug,
     )
     if config.data != SHAPES:
-        images = (*data.train.data.images, *data.val.data.images)
-        check_images(images, config.min_size, config.max_size)
+        view = NetworkView(config.min_size, config.max_size, anchor_sizes(config.arch))
+        found = check_data({"train": data.train.data, "val": data.val.data}, view)
+        if line := headline(found):
+            sizes = ["--min-size", str(config.min_size), "--max-size", str(config.max_size)]
+            command = shlex.join(["python", "-m", "tools.check", config.data, *sizes])
+            print(f"data: {line}; {command} lists them")
     return data
 
 
@@ -147,6 +156,8 @@ def describe_run(
     log.info("run %s: %s", folder.name, folder.record)
     for name, part in (("training", data.train.data), ("held out", data.val.data)):
         log.info("%s: %s", name, "\n  ".join([part.summary(), *part.notes]))
+    for note in data.notes:
+        log.info("%s", note)
     log.info(
         "network %s, input %d to %d px, %s on %s",
         config.arch, config.min_size, config.max_size, machine["precision"], machine["device"],

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 from torchvision.models.detection import (
@@ -160,6 +161,13 @@ def swap_predictors(model: MaskRCNN, num_classes: int) -> None:
 def input_size(model: MaskRCNN) -> tuple[int, int]:
     """The shorter side that pictures are resized to, and the longer side's limit, in pixels."""
     return model.transform.min_size[-1], model.transform.max_size
+
+
+def anchor_sizes(arch: str) -> tuple[float, ...]:
+    """The sides of an architecture's square anchors in pixels of its input, smallest first."""
+    with torch.device("meta"):  # no weights are made
+        model = ARCHITECTURES[arch]()
+    return tuple(sorted({size for sizes in model.rpn.anchor_generator.sizes for size in sizes}))
 
 
 def freeze_batch_norms(model: nn.Module, eps: float) -> None:

@@ -36,6 +36,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(skip)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory):
+    """What is remembered of decoded pictures stays out of the user's cache folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, str(folder))
+        yield
+
+
 @pytest.fixture
 def drawn_pennfudan(tmp_path) -> Path:
     """A folder in PennFudan's layout: 6 drawn images with 0 to 3 objects each."""

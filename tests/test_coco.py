@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from utils.data.coco import find_coco, read_coco
+from utils.data.formats.coco import find_coco, read_coco
 from utils.data.records import DataError, encode_mask, instance_masks
 
 WIDTH, HEIGHT = 40, 30
@@ -359,7 +359,7 @@ REFUSED = {
     "category name": (coco(categories=[{"id": 1, "name": " "}]), "categories id 1: 'name'"),
     "category text id": (coco(categories=[{"id": "1", "name": "a"}]), "'id' is '1', must be"),
     "unknown image": (coco([thing(3, [BOX], image_id=9)]), "id 3: 'image_id' is 9, which is not"),
-    "unknown category": (coco([thing(3, [BOX], category_id=333)]), "'category_id' is 333, which is not"),
+    "unknown category": (coco([thing(3, [BOX], category_id=333)]), "'category_id' is 333, which"),
     "many unknown": (coco([thing(n, [BOX], image_id=9) for n in range(13)]), "and 3 more"),
     "no image id": (coco([{"segmentation": [BOX]}]), r"annotations\[0\]: 'image_id' is None"),
     "text coordinate": (coco([thing(3, [[1, 2, "3", 4, 5, 6]])]),

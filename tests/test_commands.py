@@ -22,6 +22,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 NETWORK = ["--arch", "maskrcnn_resnet18_fpn_small", "--weights", "none"]
 TINY = ["--min-size", "64", "--max-size", "96", "--rois", "16", "--proposals", "50"]
 CPU = ["--device", "cpu"]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+
+
 RUN_FILES = {
     "args.json", "environment.json", "results.csv", "metrics.json", "split.json",
     "train_batch0.jpg", "val_gt.jpg", "val_pred.jpg", "events",
@@ -32,9 +38,19 @@ def command(script, *arguments, cwd=REPOSITORY) -> subprocess.CompletedProcess:
     """Run a script in a process of its own; the caller looks at its exit code."""
     return subprocess.run(
         [sys.executable, REPOSITORY / script, *map(str, arguments)],
-        cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
+        cwd=cwd, env=environment(),
         capture_output=True, text=True, encoding="utf-8", timeout=300, check=False,
     )  # fmt: skip
+
+
+def run_in(folder, *arguments) -> str:
+    """What Python prints when run in a folder; it must succeed."""
+    result = subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=folder, env=environment(),
+        capture_output=True, text=True, encoding="utf-8", timeout=300, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def succeeded(script, *arguments, cwd=REPOSITORY) -> str:

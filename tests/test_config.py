@@ -25,7 +25,8 @@ COMMON = {"format", "classes", "images", "class-attribute", "embedded-images", "
           "precision", "max-pixels", "output-root", "debug"}  # fmt: skip
 OPTIONS = {
     config.TrainConfig: COMMON | {
-        "data", "val-data", "split-file", "name", "arch", "weights", "epochs", "batch-size",
+        "data", "val-data", "split-file", "group-by", "folds", "fold", "name", "arch",
+        "weights", "epochs", "batch-size",
         "optimizer", "lr", "momentum", "weight-decay", "schedule", "lr-step", "lr-gamma", "warmup",
         "clip-norm", "min-size", "max-size", "rois", "proposals", "epoch-scenes", "keep", "seed",
         "workers",
@@ -153,6 +154,17 @@ WRONG = [
     ({"lr": 0.0}, "--lr is 0.0, must be above 0"),
     ({"lr": float("nan")}, "--lr is nan"),
     ({"lr": float("inf")}, "--lr is inf"),
+    ({"fold": 1}, "--fold 1 goes with --folds"),
+    ({"folds": 5}, "--fold is not given, must be 1 to 5; python -m tools.cross_validate trains"),
+    ({"folds": 5, "fold": 6}, "--fold is 6, must be 1 to 5"),
+    ({"folds": 0, "fold": 1}, "--folds is 0, must be at least 2"),
+    ({"group_by": "p("}, "--group-by p( is not a regular expression: missing )"),
+    ({"val_data": Path("v"), "split_file": Path("s")}, "--val-data and --split-file both say"),
+    ({"val_data": Path("v"), "folds": 2, "fold": 1}, "--val-data and --folds both say what is"),
+    ({"split_file": Path("s"), "group_by": "p"}, "--split-file and --group-by both say what is"),
+    ({"split_file": Path("s"), "group_by": "p", "folds": 2, "fold": 1}, "--folds all say what is"),
+    ({"data": "shapes", "folds": 2, "fold": 1}, "--folds does not go with --data shapes"),
+    ({"data": "shapes", "group_by": "p"}, "--group-by does not go with --data shapes"),
 ]
 
 
@@ -163,14 +175,18 @@ def test_settings_that_cannot_work_are_refused(settings, text):
     assert text in str(error.value)
 
 
+def test_groups_and_folds_go_together():
+    TrainConfig(data="x", group_by=r"p\d+", folds=2, fold=2)
+
+
 def test_least_values_are_allowed():
     TrainConfig(epochs=1, batch_size=1, min_size=32, max_size=32, rois=1, keep=0, workers=0)
 
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(ConfigError) as error:
-        TrainConfig(epochs=0, batch_size=-1, lr=-1.0)
-    for flag in ("--epochs", "--batch-size", "--lr"):
+        TrainConfig(epochs=0, batch_size=-1, lr=-1.0, folds=1, group_by="(")
+    for flag in ("--epochs", "--batch-size", "--lr", "--folds", "--group-by"):
         assert flag in str(error.value)
 
 

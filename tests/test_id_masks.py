@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from utils.data.id_masks import read_id_masks
+from utils.data.formats.id_masks import read_id_masks
 from utils.data.records import DataError, instance_masks
 
 PALETTE = [(37 * i) % 256 for i in range(768)]
@@ -231,7 +231,7 @@ def test_all_broken_files_are_named_at_once(drawn_pennfudan):
     masks = sorted((drawn_pennfudan / "PedMasks").iterdir())
     images[0].write_bytes(b"")
     masks[2].write_text("no picture")
-    with pytest.raises(DataError, match="2 of 6 images cannot be used") as caught:
+    with pytest.raises(DataError, match=r"2 problem\(s\) in 6 image\(s\)") as caught:
         read_id_masks(drawn_pennfudan)
     assert str(images[0]) in str(caught.value)
     assert str(masks[2]) in str(caught.value)

@@ -109,7 +109,7 @@ def test_a_huge_list_is_refused(tmp_path, monkeypatch):
                                  "\n", " ", ",", "é", "\\"]), max_size=20))  # fmt: skip
 def test_any_text_gives_names_or_one_error(tmp_path_factory, tokens):
     for name in ("labelmap.pbtxt", "labels.txt"):
-        path = write(tmp_path_factory.getbasetemp(), name, " ".join(tokens))
+        path = write(tmp_path_factory.mktemp("any"), name, " ".join(tokens))
         names, message = (), ""
         try:
             names = read_label_map(path)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from utils.data.labelme import find_labelme, read_labelme
+from my_dataset import InstanceDataset, ReadOptions, read_data
+from utils.data.formats.labelme import find_labelme, read_labelme
+from utils.data.images import load_image
 from utils.data.records import DataError, instance_masks
 
 WIDTH, HEIGHT = 60, 40
@@ -318,8 +320,95 @@ def test_sizes_are_those_of_the_upright_picture(tmp_path):
     refused(tmp_path, "a.json", "41x60", "40x60", "must be equal")
 
 
-def test_embedded_pictures_are_ignored(tmp_path):
+def embedded(size=(WIDTH, HEIGHT), colour="black", **options):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG", **options)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_embedded_pictures_are_ignored_beside_a_file(tmp_path):
     assert len(one(tmp_path, shape(), imageData="no picture at all").images) == 1
+    data = read_labelme(tmp_path, embedded_images=True)
+    assert (data.names(), data.notes) == (("a.jpg",), ())
+
+
+def test_embedded_pictures_are_read_if_asked_for(tmp_path):
+    label(tmp_path / "b.json", [shape()], "C:\\x\\a.jpg", imageData=embedded(colour="red"))
+    label(tmp_path / "c.json", imageData=embedded(colour="blue"), image_path="../../a.jpg")
+    label(tmp_path / "d.json", [shape()])
+    picture(tmp_path / "d.jpg")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    refused(tmp_path, "b.json", "c.json", "--embedded-images", "2 problem(s) in 3")
+    data = read_data(tmp_path, options=ReadOptions(embedded_images=True))
+    assert data.names() == ("b.json", "c.json", "d.jpg")  # two for one imagePath do not clash
+    assert [len(record.instances) for record in data.images] == [1, 0, 1]
+    assert [load_image(record.path)[0, 0].tolist() for record in data.images] == [
+        [255, 0, 0], [0, 0, 255], [0, 0, 0],
+    ]  # fmt: skip
+    assert data.notes == (
+        "2 picture(s) taken from imageData, no file of their name is here, first in b.json",
+    )
+    image, target = InstanceDataset(data)[0]
+    assert image.shape == (3, HEIGHT, WIDTH)
+    assert len(target["labels"]) == 1
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_embedded_pictures_beside_a_folder_of_pictures(tmp_path):
+    make_pair(tmp_path / "train")
+    label(tmp_path / "train_json" / "c.json", imageData=embedded())
+    data = read_labelme(tmp_path, embedded_images=True)
+    assert data.names() == ("train/a.jpg", "train/b.jpg", "train_json/c.json")
+    with pytest.raises(DataError, match="name the folder that holds both"):
+        read_labelme(tmp_path / "train", embedded_images=True)
+
+
+def test_sizes_and_contents_of_embedded_pictures_are_checked(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    label(tmp_path / "a.json", [shape()], imageData=embedded((HEIGHT, WIDTH), exif=exif))
+    record = read_labelme(tmp_path, embedded_images=True).images[0]
+    assert (record.width, record.height) == (WIDTH, HEIGHT)
+    label(tmp_path / "b.json", imageData=embedded(exif=exif))
+    label(tmp_path / "c.json", imageData="QUJD")
+    label(tmp_path / "d.json", imageData="")
+    label(tmp_path / "e.json", imageData=[1])
+    with pytest.raises(DataError) as caught:
+        read_labelme(tmp_path, embedded_images=True)
+    problems = caught.value.problems
+    wanted = (
+        "EXIF rotation",
+        "not a picture Pillow can read",
+        "correct imagePath.",
+        "no picture (",
+    )
+    assert len(problems) == len(wanted)
+    for name, part, problem in zip("bcde", wanted, problems, strict=True):
+        assert problem.startswith(str(tmp_path / f"{name}.json"))
+        assert part in problem
+
+
+def test_all_problems_at_once_or_the_good_images(tmp_path):
+    for name in "abcdeg":
+        picture(tmp_path / f"{name}.jpg")
+    label(tmp_path / "a.json", [shape()])
+    label(tmp_path / "b.json", [shape(label=3), shape(), shape(kind="star")])
+    (tmp_path / "c.json").write_text("{")
+    label(tmp_path / "d.json", [shape()], imageWidth=5)
+    label(tmp_path / "e.json", [shape("dog")])
+    label(tmp_path / "f.json", [shape()])
+    label(tmp_path / "g.json", [shape()])
+    label(tmp_path / "h.json", [shape()], "g.jpg")
+    parts = ("b.json: shapes[0].label is 3", "b.json: shapes[2].shape_type is 'star'",
+             "c.json: cannot be read as JSON", "d.json: imageWidth", "f.json: imagePath is 'f.jpg'",
+             "both belong to g.jpg")  # fmt: skip
+    refused(tmp_path, "6 problem(s) in 8 image(s)", *parts)
+    problems = []
+    data = read_data(tmp_path, problems=problems)
+    assert len(problems) == 6
+    assert all(part in problem for part, problem in zip(parts, problems, strict=True))
+    assert (data.names(), data.classes) == (("a.jpg", "e.jpg"), ("cat", "dog"))
+    assert data.notes == ()  # g.jpg is not called unlabelled
 
 
 @pytest.mark.parametrize(

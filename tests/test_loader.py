@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from my_dataset import InstanceDataset
-from utils.data.id_masks import read_id_masks
+from utils.data.formats.id_masks import read_id_masks
 from utils.data.loader import EpochSampler, SampleKey, eval_loader, train_loader, worker_count
 from utils.data.records import DataError
 from utils.data.transforms import train_transforms

@@ -1,12 +1,15 @@
 """Which images a command works on: splits, separate folders, moved and changed data."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
+import utils.open_data
 from my_dataset import read_data
 from utils.data.records import DataError
+from utils.data.splits import make_folds, make_split
 from utils.open_data import open_evaluation_data, open_training_data
 
 
@@ -152,3 +155,102 @@ def test_training_images_without_any_object_are_refused(tmp_path):
             Image.new("L", (9, 9)).save(tmp_path / folder / f"{name}.png")
     with pytest.raises(DataError, match="hold no object"):
         open_training_data(str(tmp_path))
+
+
+# -- groups, folds and what a data set says itself -------------------------------------------------
+
+
+def test_a_fold_is_trained_tested_and_written(drawn_pennfudan, tmp_path):
+    wanted = make_folds(read_data(drawn_pennfudan), 4, 3)
+    for fold in (1, 2, 3):
+        data = open_training_data(str(drawn_pennfudan), folds=3, fold=fold, seed=4)
+        assert data.split == wanted[fold - 1]
+        assert names(data.val) == set(wanted[fold - 1].val)
+        assert data.notes == (f"fold {fold} of 3 is held out",)
+        description = json.loads(json.dumps(data.description()))
+        assert names(open_evaluation_data(description, ("person",))) == names(data.val)
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps(data.split.to_dict()), encoding="utf-8")
+    again = open_training_data(str(drawn_pennfudan), split_file=path)
+    assert again.split == data.split
+    assert again.notes == data.notes
+
+
+def test_groups_stay_on_one_side(drawn_pennfudan):
+    group = r"(one|two|crowded|empty)[^/]*$"
+    data = open_training_data(str(drawn_pennfudan), group_by=group)
+    assert data.split == make_split(read_data(drawn_pennfudan), 0, group)
+    for kind in ("one", "two"):
+        sides = [sum(kind in name for name in names(d)) for d in (data.train, data.val)]
+        assert sorted(sides) == [0, 2]
+    assert data.notes[0].startswith("4 groups by --group-by (one|")
+    with pytest.raises(DataError, match="finds no group in 1 of 6"):
+        open_training_data(str(drawn_pennfudan), group_by="one|two|crowded")
+
+
+def draw_ids(root, *stems):
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for size, stem in enumerate(stems, start=9):
+        Image.new("RGB", (size, 9)).save(root / "images" / f"{stem}.png")
+        Image.new("L", (size, 9), 1).save(root / "masks" / f"{stem}.png")
+
+
+def test_folds_divide_the_training_part_alone(tmp_path):
+    draw_ids(tmp_path / "train", "p1_a", "p1_b", "p2_a", "p2_b")
+    draw_ids(tmp_path / "val", "z")
+    plain = open_training_data(str(tmp_path))
+    assert (len(plain.train), len(plain.val), plain.notes) == (4, 1, ())
+    for flags in ({"folds": 2, "fold": 1}, {"group_by": r"p\d"}):
+        data = open_training_data(str(tmp_path), **flags)
+        assert names(data.train) | names(data.val) == names(plain.train)
+        assert data.notes[0] == (
+            f"{tmp_path / 'val'} is left alone: {tmp_path / 'train'} is divided"
+        )
+        assert names(open_evaluation_data(data.description(), ("object",))) == names(data.val)
+
+
+def test_parts_may_have_files_of_the_same_name(tmp_path):
+    draw_ids(tmp_path / "train", "a", "b")
+    draw_ids(tmp_path / "val", "a", "b", "c")
+    description = open_training_data(str(tmp_path)).description()
+    assert len(open_evaluation_data(description, ("object",))) == 3
+    assert len(open_evaluation_data(description, ("object",), part="train")) == 2
+
+
+@pytest.fixture
+def own_split_set(drawn_pennfudan, monkeypatch):
+    """A folder whose reader says which images to train on; one is in neither part."""
+    records = read_data(drawn_pennfudan)
+    own = replace(records, given_split=(records.names()[:3], records.names()[3:5]))
+    monkeypatch.setattr(utils.open_data, "read_data", lambda *_, **__: own)
+    return drawn_pennfudan, own
+
+
+def test_a_sets_own_split_is_used(own_split_set):
+    root, own = own_split_set
+    data = open_training_data(str(root))
+    assert (data.split.train, data.split.val) == own.given_split
+    assert data.notes == (
+        "split as the data set's own files say: 3 images to train on, 2 held out; 1 in neither are "
+        "left out",
+    )
+    assert names(open_evaluation_data(data.description(), ("person",))) == set(own.given_split[1])
+
+
+def test_images_are_pooled_where_a_flag_says_what_is_held_out(own_split_set, tmp_path):
+    root, own = own_split_set
+    (tmp_path / "s.json").write_text(json.dumps(make_split(own, 5).to_dict()), encoding="utf-8")
+    for flags in (
+        {"folds": 2, "fold": 2}, {"group_by": "[a-z_]+[.]"}, {"split_file": tmp_path / "s.json"},
+    ):  # fmt: skip
+        data = open_training_data(str(root), **flags)
+        assert names(data.train) | names(data.val) == set(own.names())
+        assert data.notes[-1] == (
+            "all 6 images are pooled; what the data set's own files say (3 images to train on, 2 "
+            "held out) is not used"
+        )
+    (tmp_path / "other").mkdir()
+    data = open_training_data(str(root), val_data=tmp_path / "other")
+    assert names(data.train) == set(own.names())
+    assert "all 6 images are pooled" in data.notes[0]

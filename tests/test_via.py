@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from my_dataset import ReadOptions, read_data
+from utils.data.formats.via import find_via, read_via
 from utils.data.records import DataError, instance_masks
-from utils.data.via import find_via, read_via
 
 WIDTH, HEIGHT = 100, 80
 POLYGON = {"name": "polygon", "all_points_x": [10, 20, 20, 10], "all_points_y": [10, 10, 20, 20]}
@@ -110,6 +111,17 @@ def test_pictures_may_lie_in_images(tmp_path):
     assert read_via(tmp_path).names() == ("images/a.png",)
 
 
+def test_a_rotated_photo_is_taken_upright(tmp_path):
+    rect = {"name": "rect", "x": 60, "y": 70, "width": 20, "height": 30}
+    write(tmp_path, [entry("a.png", [region(rect, kind="cat")])])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (120, 80)).save(tmp_path / "a.png", exif=exif)
+    record = read_via(tmp_path).images[0]
+    assert (record.width, record.height) == (80, 120)
+    assert record.instances[0].bbox == (60, 70, 20, 30)
+
+
 def test_polygon_and_rect_are_exact(tmp_path):
     rect = {"name": "rect", "x": 30, "y": 40, "width": 20, "height": 10}
     data = one(tmp_path, region(kind="cat"), region(rect, kind="cat"))
@@ -178,10 +190,59 @@ def test_where_the_class_comes_from(tmp_path, attributes, name):
     assert any("no attributes" in note for note in data.notes) == (not attributes)
 
 
+def test_the_users_attribute_is_the_class(tmp_path):
+    attributes = {"class": "animal", "colour": "red", "size": "big"}
+    write(tmp_path, [entry("a.png", [region(**attributes)]), entry("b.png")])
+    for chosen, name in (("", "animal"), ("colour", "red"), ("size", "big")):
+        data = read_data(tmp_path, options=ReadOptions(class_attribute=chosen))
+        assert data.classes == (name,)
+    with pytest.raises(DataError) as caught:
+        read_via(tmp_path, "color")
+    for part in ("no region has the attribute 'color'", "'class', 'colour', 'size'"):
+        assert part in str(caught.value)
+    write(tmp_path, [entry("a.png", [region(**attributes), region(size="big")])])
+    with pytest.raises(DataError, match=r"regions\[1\].*\['colour'\] is missing or empty"):
+        read_via(tmp_path, "colour")
+    write(tmp_path, [entry("a.png", [region()])])
+    with pytest.raises(DataError, match="they have no attributes"):
+        read_via(tmp_path, "colour")
+
+
+def test_a_part_without_regions_lacks_no_attribute(tmp_path):
+    write(tmp_path, [entry("a.png")])
+    (tmp_path / "classes.txt").write_text("red")
+    assert read_via(tmp_path, "colour").classes == ("red",)
+
+
+def test_all_problems_at_once_or_the_good_images(tmp_path):
+    good = entry("good.png", [region(kind="cat"), region(kind="dog")])
+    bad = [entry("regions.png", [region(kind="cat"), region({"name": "star"}, kind="x"), region()])]
+    bad += [entry("types.png", [5, {"shape_attributes": 5}]), entry("twice.png")]
+    bad += [entry("damaged.png"), entry("gone.png"), entry("../a.png")]
+    write(tmp_path, [good, *bad])
+    (tmp_path / "gone.png").unlink()
+    (tmp_path / "damaged.png").write_bytes(b"")
+    content = json.loads((tmp_path / "via_region_data.json").read_text())
+    content["again"] = entry("twice.png", [region(kind="cat")])
+    (tmp_path / "via_region_data.json").write_text(json.dumps(content))
+    parts = ["regions.png1234': regions[1].shape_attributes.name is 'star'",
+             "regions.png1234': regions[2].region_attributes['kind'] is missing",
+             "types.png1234': regions[0] is 5", "regions[1].shape_attributes is 5",
+             "'twice.png' is listed twice", "damaged.png: is empty", "'gone.png' is not in",
+             "not a file inside"]  # fmt: skip
+    refused(tmp_path, "8 problem(s) in 8 image(s)", *parts)
+    problems = []
+    data = read_data(tmp_path, problems=problems)
+    assert len(problems) == 8
+    assert all(any(part in problem for problem in problems) for part in parts)
+    assert (data.names(), data.classes) == (("good.png",), ("cat", "dog"))
+    assert data.notes == ()  # pictures of wrong entries are not called unlabelled
+
+
 @pytest.mark.parametrize(
     ("regions", "parts"),
     [
-        ([region(colour="red", size="big")], ["'colour', 'size'", "rename"]),
+        ([region(colour="red", size="big")], ["'colour', 'size'", "--class-attribute", "rename"]),
         ([region(kind="cat"), region()], ["regions[1]", "['kind'] is missing or empty"]),
         ([region(kind="")], ["missing or empty"]),
         ([region(kind={"cat": True, "dog": True})], ["2 boxes ticked ('cat', 'dog')"]),
@@ -227,7 +288,13 @@ def test_wrong_files_are_named(tmp_path, content, parts):
 
 def test_missing_pictures_are_listed(tmp_path):
     write(tmp_path, [entry(f"{n:02}.png") for n in range(12)], draw=False)
-    refused(tmp_path, "names 12 image(s)", "'00.png'", "'09.png', and 2 more")
+    refused(
+        tmp_path,
+        "12 problem(s) in 12 image(s)",
+        "'00.png' is not in",
+        "'09.png' is not in",
+        "and 2 more",
+    )
     write(tmp_path, [entry("x" * 5000)], draw=False)
     refused(tmp_path, "not a file inside")
 

@@ -1,4 +1,5 @@
-"""Every setting of the three commands, with its default and help: the only home of both.
+"""Every setting of the three commands, with its default and help: the only home of both; and what
+the commands of tools/ share with them.
 
 The command-line parsers are built from these dataclasses. A field's name is its flag
 (``batch_size`` is ``--batch-size``), so adding a setting is adding one field.
@@ -20,6 +21,7 @@ from my_dataset import READERS, ReadOptions
 from nets.mask_rcnn import ARCHITECTURES
 from utils.data.shapes import EPOCH_SCENES
 from utils.data.shapes import NAME as SHAPES
+from utils.data.splits import draw_problems
 
 FORMATS = ("auto", *READERS)
 PENNFUDAN = Path("PennFudanPed")
@@ -36,29 +38,40 @@ def option(default: Any, help: str, *, short: str = "", choices: Sequence[str] =
     )
 
 
+def argument(help: str) -> Any:
+    """A dataclass field without default: a positional argument of the command line."""
+    return dataclasses.field(metadata={"help": help, "short": "", "choices": ()})
+
+
 @dataclass(frozen=True, kw_only=True)
-class CommonConfig:
-    """What means the same in train.py, test.py and predict.py."""
+class DataConfig:
+    """What means the same in all commands that read labelled data, those of tools/ too."""
 
     format: str = option("auto", "annotation format of --data", choices=FORMATS)
     images: Path | None = option(None, "where the images of a COCO file lie, if not beside it")
     class_attribute: str = option("", "which attribute of VIA's regions is the class")
     embedded_images: bool = option(False, "take pictures only embedded in labelme's JSON files")
     classes: tuple[str, ...] = option((), "class names, in label order, instead of the data's")
+    max_pixels: int = option(178_956_970, "refuse images with more pixels than this")
+    debug: bool = option(False, "show tracebacks, and check every target")
+
+    @property
+    def reading(self) -> ReadOptions:
+        """What the reader of the data is to be told."""
+        return ReadOptions(self.images, self.class_attribute, self.embedded_images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonConfig(DataConfig):
+    """What means the same in train.py, test.py and predict.py."""
+
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = option(
         "auto",
         "number format of convolutions; auto is bf16 where the device is fast at it, else fp32",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
-    max_pixels: int = option(178_956_970, "refuse images with more pixels than this")
     output_root: Path = option(Path(), "folder that holds runs/, weights/ and logs/")
-    debug: bool = option(False, "show tracebacks, and check every target")
-
-    @property
-    def reading(self) -> ReadOptions:
-        """What the reader of --data is to be told."""
-        return ReadOptions(self.images, self.class_attribute, self.embedded_images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +97,10 @@ class TrainConfig(LoadingConfig):
     )
     val_data: Path | None = option(None, "a separate labelled folder to validate on")
     split_file: Path | None = option(None, "reuse the split.json of an earlier run")
+    group_by: str = option("", "regular expression: images in whose names it finds the same, such "
+                           "as a patient, stay together")  # fmt: skip
+    folds: int | None = option(None, "divide the images in so many parts, to cross-validate")
+    fold: int | None = option(None, "which of the --folds is held out, from 1 on")
     name: str = option("", "name of the run; the data set's name by default")
     arch: str = option("maskrcnn_resnet50_fpn", "network", choices=tuple(ARCHITECTURES))
     weights: str = option(
@@ -122,10 +139,14 @@ class TrainConfig(LoadingConfig):
             problems.append(f"--max-size {self.max_size} is below --min-size {self.min_size}")
         if not 0 < self.lr < math.inf:
             problems.append(f"--lr is {self.lr}, must be above 0")
-        if self.val_data and self.split_file:
-            problems.append("--val-data and --split-file both say what is held out; give one")
+        problems += draw_problems(self.group_by, self.folds, self.fold)
+        held_out_by = [name for name in _HELD_OUT_BY if getattr(self, name)]
+        if len(held_out_by) > 1 and held_out_by != ["group_by", "folds"]:
+            flags = [f"--{name.replace('_', '-')}" for name in held_out_by]
+            which = "both" if len(flags) == 2 else "all"
+            problems.append(f"{' and '.join(flags)} {which} say what is held out; give one")
         if self.data == SHAPES:
-            for name in ("val_data", "split_file", "classes", *self.reading.given()):
+            for name in (*_HELD_OUT_BY, "classes", *self.reading.given()):
                 if getattr(self, name):
                     flag = name.replace("_", "-")
                     problems.append(f"--{flag} does not go with --data shapes, which is drawn")
@@ -133,6 +154,7 @@ class TrainConfig(LoadingConfig):
             raise ConfigError("; ".join(problems))
 
 
+_HELD_OUT_BY = ("val_data", "split_file", "group_by", "folds")
 _AT_LEAST = {
     "epochs": 1, "batch_size": 1, "min_size": 32, "max_size": 32, "rois": 1, "proposals": 1,
     "epoch_scenes": 1, "keep": 0, "workers": -1, "lr_step": 1, "warmup": 0, "seed": 0,
@@ -188,7 +210,7 @@ class PredictConfig(TrainedConfig):
             raise ConfigError("--source and --data both say what to look at; give one")
 
 
-ConfigT = TypeVar("ConfigT", bound=CommonConfig)
+ConfigT = TypeVar("ConfigT", bound=DataConfig)
 
 
 def parse(config_class: type[ConfigT], argv: Sequence[str] | None, doc: str | None) -> ConfigT:
@@ -225,7 +247,7 @@ def resolve_data(data: str) -> str:
     return SHAPES
 
 
-def build_parser(config_class: type[CommonConfig], doc: str | None) -> argparse.ArgumentParser:
+def build_parser(config_class: type[DataConfig], doc: str | None) -> argparse.ArgumentParser:
     """A parser with one option per field; it holds no defaults, so what was given is known."""
     parser = argparse.ArgumentParser(
         description=doc,
@@ -237,7 +259,8 @@ def build_parser(config_class: type[CommonConfig], doc: str | None) -> argparse.
     common = {field.name for field in dataclasses.fields(CommonConfig)}
     own_first = sorted(dataclasses.fields(config_class), key=lambda field: field.name in common)
     for field in own_first:
-        flags = [f"--{field.name.replace('_', '-')}"]
+        is_positional = field.default is dataclasses.MISSING
+        flags = [field.name if is_positional else f"--{field.name.replace('_', '-')}"]
         if field.metadata["short"]:
             flags.insert(0, field.metadata["short"])
         parser.add_argument(*flags, **_argument(config_class, field, hints[field.name]))
@@ -245,27 +268,27 @@ def build_parser(config_class: type[CommonConfig], doc: str | None) -> argparse.
 
 
 def _argument(
-    config_class: type[CommonConfig], field: dataclasses.Field[Any], hint: Any
+    config_class: type[DataConfig], field: dataclasses.Field[Any], hint: Any
 ) -> dict[str, Any]:
     """The keywords of ``add_argument`` for one field."""
     help_text = field.metadata["help"].replace("%", "%%")
     if hint is bool:
         return {"action": "store_true", "help": help_text}
-    if field.default not in (None, "", ()):
+    if field.default not in (None, "", (), dataclasses.MISSING):
         help_text += f" (default: {field.default}{_shapes_default(config_class, field)})"
     if typing.get_origin(hint) is tuple:
         return {"action": _Tuple, "nargs": "+", "help": help_text}
     if isinstance(hint, types.UnionType):
         hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    argument: dict[str, Any] = {"type": hint, "help": help_text}
+    keywords: dict[str, Any] = {"type": hint, "help": help_text}
     if field.metadata["choices"]:
-        argument["choices"] = field.metadata["choices"]
-    else:
-        argument["metavar"] = {int: "N", float: "X", Path: "PATH"}.get(hint, "NAME")
-    return argument
+        keywords["choices"] = field.metadata["choices"]
+    elif field.default is not dataclasses.MISSING:  # a positional one is shown by its name
+        keywords["metavar"] = {int: "N", float: "X", Path: "PATH"}.get(hint, "NAME")
+    return keywords
 
 
-def _shapes_default(config_class: type[CommonConfig], field: dataclasses.Field[Any]) -> str:
+def _shapes_default(config_class: type[DataConfig], field: dataclasses.Field[Any]) -> str:
     is_other = config_class is TrainConfig and field.name in SHAPES_RECIPE
     return f"; {SHAPES_RECIPE[field.name]} for shapes" if is_other else ""
 
@@ -283,7 +306,7 @@ class _Tuple(argparse.Action):
         setattr(namespace, self.dest, tuple(values or ()))
 
 
-def to_dict(config: CommonConfig) -> dict[str, Any]:
+def to_dict(config: DataConfig) -> dict[str, Any]:
     """Plain values, as ``args.json`` holds them."""
     return {
         name: str(value) if isinstance(value, Path) else value

@@ -140,6 +140,11 @@ def panel_size(image: np.ndarray) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def text_font(text: str, size: int) -> Font:
+    """A font that has the letters of ``text``; ``size`` is its height in pixels."""
+    return _font(size, _is_wide(text))
+
+
 def instance_colour(index: int) -> Colour:
     """A bright colour for the n-th object of an image."""
     hue = (index * GOLDEN_RATIO) % 1

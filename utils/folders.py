@@ -18,6 +18,8 @@ def numbered(name: str) -> Iterator[str]:
 
 def new_folder(path: Path) -> Path:
     """Make ``path``, or the first of ``path-2``, ``path-3``... that does not exist."""
+    if path.name in ("", ".."):  # as in "--output ."
+        path = path.resolve()
     for name in numbered(path.name):
         candidate = path.with_name(name)
         try:
@@ -34,7 +36,24 @@ def safe_name(name: str) -> str:
     return safe.strip(" .") or "run"
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: a run that is stopped leaves no half of it.
+
+    Raises:
+        OSError: the disk is full or not writable; names the file, which is as it was before.
+    """
+    partial = path.with_name(".part")  # one per folder, so that a killed run leaves at most one
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror})"
+        raise OSError(error.errno, what, str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
     """UTF-8, indented, non-ASCII kept readable."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_file(path, f"{text}\n".encode())

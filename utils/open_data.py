@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from my_dataset import READERS, InstanceDataset, ReadOptions, ShapesDataset, read_data
 from utils.data import shapes
 from utils.data.records import DataError, RecordSet
-from utils.data.splits import Split, make_split, read_split
+from utils.data.splits import Split, make_folds, make_split, own_split, read_split
 from utils.data.transforms import train_transforms
 
 TRAIN = "train"
@@ -26,6 +26,7 @@ class TrainingData(NamedTuple):
     source: str  # the folder or annotation file that was read
     val_source: str
     options: ReadOptions = ReadOptions()  # that the source was read with
+    notes: tuple[str, ...] = ()  # how the sides came to be, for the log
 
     def description(self) -> dict[str, Any]:
         """What the weights file remembers of its data; plain values."""
@@ -48,17 +49,25 @@ def open_training_data(
     val_data: Path | None = None,
     options: ReadOptions = ReadOptions(),
     split_file: Path | None = None,
+    group_by: str = "",
+    folds: int | None = None,
+    fold: int | None = None,
     epoch_scenes: int = shapes.EPOCH_SCENES,
     seed: int = 0,
     check_always: bool = False,
 ) -> TrainingData:
     """Training and validation data of a folder or of the built-in ``shapes``.
 
+    Held out is what ``val_data`` or ``split_file`` say; else ``fold`` (1..``folds``) of so many, or
+    with ``group_by`` whole groups; else what the data set's own folders or files say; else a part
+    that is drawn with the seed. Of a set in two folders, folds and groups divide the training part
+    alone.
+
     Raises:
         DataError: the data is wrong, or the split is of another data set.
     """
     flip = train_transforms()
-    loading = {"check_always": check_always, "compact_masks": True}
+    loading: dict[str, Any] = {"check_always": check_always, "compact_masks": True}
     train: InstanceDataset
     val: InstanceDataset
     if data == shapes.NAME:
@@ -67,27 +76,71 @@ def open_training_data(
         split = Split((), val.data.names(), seed, val.data.fingerprint())
         return TrainingData(train, val, split, data, data)
     source = Path(data)
+    notes: list[str] = []
     if val_data is None and split_file is None and (parts := find_parts(source)):
         source, val_data = parts
+        if folds or group_by:
+            notes.append(f"{val_data} is left alone: {source} is divided")
+            val_data = None
     records = read_data(source, format, classes, options)
     if val_data is not None:
         if val_data.resolve() == source.resolve():
             raise DataError(f"{val_data}: is the training data; leave --val-data out to split it")
         beside = replace(options, images=None)  # validation data has its images beside it
         val_records = read_data(val_data, format, classes, beside).with_classes(records.classes)
-        split = Split(records.names(), val_records.names(), seed, records.fingerprint())
         train_records = records
+        split = Split(records.names(), val_records.names(), seed, records.fingerprint())
     else:
-        split = read_split(split_file, records) if split_file else make_split(records, seed)
+        split = _divide(records, seed, split_file, group_by, folds, fold)
         train_records, val_records = records.subset(split.train), records.subset(split.val)
-    if not any(record.instances for record in train_records.images):
-        raise DataError(
-            f"{source}: the {len(train_records.images)} training images hold no object, so there "
-            "is nothing to learn; are the masks all zero?"
-        )
+    _check_something_to_learn(train_records)
+    notes += _split_notes(records, split)
     train = InstanceDataset(train_records, flip, seed, **loading)
     val = InstanceDataset(val_records, **loading)
-    return TrainingData(train, val, split, str(source), str(val_data or source), options)
+    val_source = str(val_data or source)
+    return TrainingData(train, val, split, str(source), val_source, options, tuple(notes))
+
+
+def _check_something_to_learn(records: RecordSet) -> None:
+    if not any(record.instances for record in records.images):
+        raise DataError(
+            f"{records.root}: the {len(records.images)} training images hold no object, so there "
+            "is nothing to learn; are the masks all zero?"
+        )
+
+
+def _divide(
+    records: RecordSet,
+    seed: int,
+    split_file: Path | None,
+    group_by: str,
+    folds: int | None,
+    fold: int | None,
+) -> Split:
+    """The split of one data set that the flags ask for, else its own, else one drawn."""
+    if split_file is not None:
+        return read_split(split_file, records)
+    if folds is not None:
+        return make_folds(records, seed, folds, group_by)[(fold or 1) - 1]
+    if group_by:
+        return make_split(records, seed, group_by)
+    return own_split(records, seed) or make_split(records, seed)
+
+
+def _split_notes(records: RecordSet, split: Split) -> list[str]:
+    """How the images were divided, where there is something to tell."""
+    notes = [split.summary()] if split.summary() else []
+    if records.given_split and all(records.given_split):
+        train, val = map(set, records.given_split)
+        sides = f"{len(train)} images to train on, {len(val)} held out"
+        if (set(split.train), set(split.val)) == (train, val):
+            unused = len(records.images) - len(train | val)
+            left_out = f"; {unused} in neither are left out" if unused else ""
+            notes.append(f"split as the data set's own files say: {sides}{left_out}")
+        else:
+            notes.append(f"all {len(records.images)} images are pooled; what the data set's own "
+                         f"files say ({sides}) is not used")  # fmt: skip
+    return notes
 
 
 def find_parts(root: Path) -> tuple[Path, Path] | None:

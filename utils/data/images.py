@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from utils.data.embedded_pictures import open_embedded
 from utils.data.records import DataError
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".jfif", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 )
+EMBEDDING_SUFFIX = ".json"
 READING_RULE = "exif-upright rgb8 alpha-on-white int16/257 float-minmax"
 SWAPPING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION_TAG = 0x0112
@@ -107,9 +109,13 @@ def load_ids(path: Path | str) -> np.ndarray:
 
 
 def open_picture(path: Path | str) -> Image.Image:
-    """Open a picture with Pillow, its header checked; close it, or use it as a context manager."""
+    """Open a picture with Pillow, its header checked; close it, or use it as a context manager.
+
+    A path that ends in ``.json`` means the picture that is embedded in this file of labelme's.
+    """
+    source = open_embedded(Path(path)) if Path(path).suffix.lower() == EMBEDDING_SUFFIX else path
     try:
-        return Image.open(path)
+        return Image.open(source)
     except Image.DecompressionBombError as error:
         raise DataError(
             f"{path}: {str(error).rstrip('.')}; if you trust the file, allow it with --max-pixels N"

@@ -2,7 +2,8 @@
 
 Folders that are recognised: JSON files and images mixed; ``labelme_json/`` or ``json/`` beside
 ``pic/`` or ``images/``; ``train_json/`` beside ``train/``, where either ``train/`` or the folder
-that holds the pair is named. Pictures are always read from their files, never from ``imageData``.
+that holds the pair is named. Pictures are read from their files; one that is only embedded
+(``imageData``) is used if that is asked for, and its record's path is then the JSON file.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from utils.data import outlines
 from utils.data.annotation_files import read_json
+from utils.data.formats.labelme_folders import PictureFinder, find_layouts, the_layout
 from utils.data.images import list_images, upright_size
 from utils.data.label_map import NOT_CLASSES, check_name, class_names, labelled, similar_names
-from utils.data.labelme_folders import PictureFinder, find_layouts, the_layout
 from utils.data.outlines import shown
-from utils.data.records import DataError, ImageRecord, RecordSet, Rle
+from utils.data.records import DataError, ImageRecord, RecordSet, Rle, settle
 
 # How many points each shape with an area has; fewer, and it is left out.
 POINT_COUNTS: dict[str, range | tuple[int, ...]] = {
@@ -33,7 +34,6 @@ POINT_COUNTS: dict[str, range | tuple[int, ...]] = {
 WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
 OTHER_JSON = "JSON file(s) of another kind left out"
-FOUND_BY_OWN_NAME = "picture(s) found by their JSON's name, imagePath names a file that is not here"
 
 
 @dataclass
@@ -55,12 +55,20 @@ def find_labelme(root: Path) -> list[Path] | None:
     return [path for layout in layouts for path in layout.jsons] or None
 
 
-def read_labelme(root: Path | str) -> RecordSet:
+def read_labelme(
+    root: Path | str, embedded_images: bool = False, problems: list[str] | None = None
+) -> RecordSet:
     """Read labelme JSON files and find their pictures.
 
     Shapes of the same label and ``group_id`` are parts of one object. Images without a JSON are
     left out; a JSON without shapes is an image without objects. Image ids count from 1 in the
     order of paths. Classes come from a class list in the folder, else from the labels, sorted.
+
+    Args:
+        root: the folder.
+        embedded_images: use ``imageData`` where no picture file is found.
+        problems: takes what is wrong with single files, which are left out then, instead of
+            raising.
 
     Raises:
         DataError: no labelme files, a field of another type than labelme writes, a picture that
@@ -68,34 +76,46 @@ def read_labelme(root: Path | str) -> RecordSet:
     """
     root = Path(root)
     layout = the_layout(root)
-    finder = PictureFinder(root, layout.image_folders)
+    finder = PictureFinder(root, layout.image_folders, embedded_images)
     with ThreadPoolExecutor() as pool:
-        read = list(pool.map(lambda path: _read_file(path, finder), layout.jsons))
-    files = [one for one in read if isinstance(one, _Labelled)]
-    left_out = [(OTHER_JSON, one.name) for one in read if isinstance(one, Path)]
+        read = list(pool.map(partial(_try_file, finder=finder), layout.jsons))
+    foreign = [one for one in read if isinstance(one, Path)]
+    found = {
+        path: one.problems
+        for path, one in zip(layout.jsons, read, strict=True)
+        if isinstance(one, DataError)
+    }
+    files = _unshared([one for one in read if isinstance(one, _Labelled)], found)
+    settle(
+        [text for path in sorted(found) for text in found[path]], len(read) - len(foreign), problems
+    )
+    left_out = [(OTHER_JSON, path.name) for path in foreign]
     left_out += [pair for one in files for pair in one.left_out]
-    files.sort(key=lambda one: one.record.path)
-    _check_unshared(files)
 
     json_folder = layout.jsons[0].parent
     home = _home(root, [one.record for one in files])
     folders = [json_folder, root]
     if home != root or not json_folder.is_relative_to(root):
         folders.append(json_folder.resolve().parent)  # where both folders of a pair lie
-    found = {name for one in files for name in one.names}
-    classes = class_names(found, folders, root)
+    classes = class_names({name for one in files for name in one.names}, folders, root)
     images = labelled([(one.record, one.names) for one in files], classes)
-    notes = [*outlines.left_out_notes(left_out), *_without_json(images), *similar_names(classes)]
+    notes = outlines.left_out_notes(left_out)
+    if not found:  # the pictures of files with problems have a JSON too
+        notes += _without_json(images)
+    notes += similar_names(classes)
     return RecordSet(home, "labelme", classes, images, tuple(notes))
 
 
-def _check_unshared(files: list[_Labelled]) -> None:
-    for one, other in pairwise(files):
-        if one.record.path == other.record.path:
-            raise DataError(
-                f"{one.source} and {other.source} both belong to {one.record.path.name} "
-                "(imagePath); remove one"
-            )
+def _unshared(files: list[_Labelled], problems: dict[Path, tuple[str, ...]]) -> list[_Labelled]:
+    """The files in the order of their pictures, without those that share one, which are named."""
+    by_picture: dict[Path, list[_Labelled]] = {}
+    for one in files:
+        by_picture.setdefault(one.record.path, []).append(one)
+    for picture, (first, *others) in by_picture.items():
+        if others:
+            text = f"{first.source} and {others[0].source} both belong to {picture.name} "
+            problems[first.source] = (f"{text}(imagePath); remove one",)
+    return [by_picture[path][0] for path in sorted(by_picture) if len(by_picture[path]) == 1]
 
 
 def _home(root: Path, images: list[ImageRecord]) -> Path:
@@ -105,7 +125,8 @@ def _home(root: Path, images: list[ImageRecord]) -> Path:
         return root
     if len(parents) > 1:
         raise DataError(
-            f"{root}: its pictures lie in {parents[0]} and in {parents[1]}; put them in one folder"
+            f"{root}: its pictures lie in {parents[0]} and in {parents[1]}; put them in one "
+            "folder, or name the folder that holds both"
         )
     return parents[0]
 
@@ -120,6 +141,14 @@ def _without_json(images: tuple[ImageRecord, ...]) -> list[str]:
     return [f"{len(rest)} image(s) without a JSON file left out as unlabelled, first in {rest[0]}"]
 
 
+def _try_file(path: Path, finder: PictureFinder) -> _Labelled | Path | DataError:
+    """One file as read, or what is wrong with it, so that all problems are told at once."""
+    try:
+        return _read_file(path, finder)
+    except DataError as error:
+        return error
+
+
 def _read_file(path: Path, finder: PictureFinder) -> _Labelled | Path:
     """Read one JSON file; one that is not labelme's comes back as its path."""
     content = read_json(path)
@@ -130,23 +159,12 @@ def _read_file(path: Path, finder: PictureFinder) -> _Labelled | Path:
         raise DataError(f"{path}: shapes is {shown(shapes)}, must be a list; save it in labelme")
     if not isinstance(image_path, str):
         raise DataError(f"{path}: imagePath is {shown(image_path)}, must be a file name")
-    found = finder.find(path, image_path)
-    if found is None:
-        embedded = "" if not content.get("imageData") else (
-            " The picture is only embedded in the file (imageData), which is not read: save it "
-            "as a file."
-        )  # fmt: skip
-        folders = " or ".join(str(folder) for folder, _ in finder.listings)
-        raise DataError(
-            f"{path}: imagePath is {shown(image_path)}, and no picture of that name is in "
-            f"{folders}; put it there or correct imagePath.{embedded}"
-        )
-    picture, by_own_name = found
+    picture, remark = finder.picture(path, image_path, bool(content.get("imageData")))
     size = upright_size(picture)
     _check_size(content, size, path, picture)
     labelled_file = _read_shapes(shapes, ImageRecord(0, picture, *size), path)
-    if by_own_name:
-        labelled_file.left_out.append((FOUND_BY_OWN_NAME, path.name))
+    if remark:
+        labelled_file.left_out.append((remark, path.name))
     return labelled_file
 
 
@@ -175,37 +193,58 @@ def _check_size(content: dict[str, Any], size: tuple[int, int], path: Path, pict
 def _read_shapes(shapes: list[Any], record: ImageRecord, path: Path) -> _Labelled:
     """The objects of one file; shapes of one label and group are parts of one object."""
     result = _Labelled(path, record, [])
+    size = (record.width, record.height)
     objects: dict[object, tuple[str, list[list[float] | Rle], str]] = {}
+    instances = []
+    problems = []
     for i, shape in enumerate(shapes):
         where = f"{path}: shapes[{i}]"
-        if not isinstance(shape, dict):
-            raise DataError(f"{where} is {shown(shape)}, must be an object; save it in labelme")
-        name = shape.get("label")
-        if not isinstance(name, str):
-            raise DataError(f"{where}.label is {shown(name)}, must be a class name")
-        check_name(name, f"{where}.label")
-        kind = shape.get("shape_type") or "polygon"  # version 3 had nothing else
-        part = _part(shape, kind, (record.width, record.height), where)
-        if name in NOT_CLASSES:
-            result.left_out.append((f"shape(s) labelled {name!r} left out", path.name))
-        elif part is None:
-            what = f"{kind} shape(s) left out, they have no area"
-            left_out = what if kind in WITHOUT_AREA else outlines.TOO_FEW_POINTS
-            result.left_out.append((left_out, f"{path.name} shapes[{i}]"))
+        try:
+            found = _read_shape(shape, size, where)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        if isinstance(found, str):
+            result.left_out.append((found, f"{path.name} shapes[{i}]"))
         else:
-            group = _group(shape, where)
+            name, group, part = found
             key = i if group is None else (name, group)
             objects.setdefault(key, (name, [], where))[1].append(part)
-    instances = []
     for name, parts, where in objects.values():
-        instance = outlines.measure(parts, (record.width, record.height), where)
+        try:
+            instance = outlines.measure(parts, size, where)
+        except DataError as error:
+            problems.append(str(error))
+            continue
         if instance is None:
             result.left_out.append((outlines.NO_PIXELS, where.replace(f"{path}:", path.name)))
         else:
             instances.append(instance)
             result.names.append(name)
+    if problems:
+        raise DataError(problems[0], problems)
     result.record = replace(record, instances=tuple(instances))
     return result
+
+
+def _read_shape(
+    shape: Any, size: tuple[int, int], where: str
+) -> tuple[str, int | str | None, list[float] | Rle] | str:
+    """The label, group and area of a shape, or why it is left out."""
+    if not isinstance(shape, dict):
+        raise DataError(f"{where} is {shown(shape)}, must be an object; save it in labelme")
+    name = shape.get("label")
+    if not isinstance(name, str):
+        raise DataError(f"{where}.label is {shown(name)}, must be a class name")
+    check_name(name, f"{where}.label")
+    kind = shape.get("shape_type") or "polygon"  # version 3 had nothing else
+    part = _part(shape, kind, size, where)
+    if name in NOT_CLASSES:
+        return f"shape(s) labelled {name!r} left out"
+    if part is None:
+        what = f"{kind} shape(s) left out, they have no area"
+        return what if kind in WITHOUT_AREA else outlines.TOO_FEW_POINTS
+    return name, _group(shape, where), part
 
 
 def _group(shape: dict[str, Any], where: str) -> int | str | None:

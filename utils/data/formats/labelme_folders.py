@@ -10,11 +10,14 @@ from pathlib import Path
 
 from utils.data.annotation_files import path_inside, read_json
 from utils.data.images import list_images
+from utils.data.outlines import shown
 from utils.data.records import DataError
 
 JSON_FOLDERS = ("labelme_json", "json")
 IMAGE_FOLDERS = ("pic", "images")
 JSON_SUFFIX = "_json"
+EMBEDDED = "picture(s) taken from imageData, no file of their name is here"
+FOUND_BY_OWN_NAME = "picture(s) found by their JSON's name, imagePath names a file that is not here"
 LOOKED_INTO = 10  # JSON files of a folder that are opened to recognise it
 MOST_PEEK_BYTES = 64_000_000  # larger files are not opened for that
 
@@ -106,8 +109,9 @@ def _folders(candidates: Iterable[Path]) -> list[Path]:
 class PictureFinder:
     """Finds the picture of a JSON file in the folders of a layout."""
 
-    def __init__(self, root: Path, folders: list[Path]) -> None:
+    def __init__(self, root: Path, folders: list[Path], embedded_images: bool = False) -> None:
         self.root = root
+        self.embedded_images = embedded_images
         self.listings = []
         for folder in folders:
             by_name: dict[str, list[Path]] = {}
@@ -115,6 +119,33 @@ class PictureFinder:
                 for key in {_key(path.name), _key(path.stem)}:
                     by_name.setdefault(key, []).append(path)
             self.listings.append((folder, by_name))
+
+    def picture(self, source: Path, image_path: str, is_embedded: bool) -> tuple[Path, str]:
+        """The picture, which is ``source`` itself if it is taken from there, and a remark or "".
+
+        Args:
+            source: the JSON file.
+            image_path: what it says.
+            is_embedded: whether it holds a picture.
+
+        Raises:
+            DataError: as ``find``, or there is no picture file, and the embedded one is not asked
+                for.
+        """
+        found = self.find(source, image_path)
+        if found is not None:
+            return found[0], FOUND_BY_OWN_NAME if found[1] else ""
+        if is_embedded and self.embedded_images:
+            return source, EMBEDDED
+        hint = "" if not is_embedded else (
+            " The picture is only embedded in the file (imageData): take it from there with "
+            "--embedded-images, or save it as a file."
+        )  # fmt: skip
+        folders = " or ".join(str(folder) for folder, _ in self.listings)
+        raise DataError(
+            f"{source}: imagePath is {shown(image_path)}, and no picture of that name is in "
+            f"{folders}; put it there or correct imagePath.{hint}"
+        )
 
     def find(self, source: Path, image_path: str) -> tuple[Path, bool] | None:
         """The picture, and whether only the JSON file's own name led to it.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from utils.data.coco_entries import ObjectEntry, wrong
+from utils.data.formats.coco_entries import ObjectEntry, wrong
 from utils.data.outlines import MOST_STEPS, NO_PIXELS, clip, numbers
 from utils.data.records import DataError, Instance, Rle
 from utils.data.run_lengths import run_lengths

@@ -13,7 +13,7 @@ from itertools import repeat
 from pathlib import Path
 
 from utils.data.annotation_files import path_inside, read_json
-from utils.data.coco_entries import (
+from utils.data.formats.coco_entries import (
     ObjectEntry,
     Picture,
     listed,
@@ -21,7 +21,7 @@ from utils.data.coco_entries import (
     read_objects,
     read_pictures,
 )
-from utils.data.coco_outlines import NO_OUTLINE, LeftOut, draw_instances
+from utils.data.formats.coco_outlines import NO_OUTLINE, LeftOut, draw_instances
 from utils.data.images import upright_size
 from utils.data.outlines import left_out_notes
 from utils.data.records import DataError, ImageRecord, RecordSet, settle

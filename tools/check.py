@@ -1,0 +1,134 @@
+"""Find what is wrong with a data set: unreadable pictures, broken masks, duplicates and more.
+
+    python -m tools.check my_folder
+    python -m tools.check my_folder --val-data held_out --min-size 800 --max-size 1333
+    python -m tools.check my_folder --fix-to my_folder_repaired
+
+Prints everything found, the worst first, and writes a page with charts and sample images. Errors,
+which would stop a training run, end it with exit code 4. The data set itself is never changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
+from my_dataset import read_data
+from nets.mask_rcnn import ARCHITECTURES, anchor_sizes
+from utils.config import ConfigError, DataConfig, TrainConfig, argument, option, parse
+from utils.conversion.convert import FORMATS, check_apart, convert
+from utils.data.images import limit_pixels
+from utils.data.records import DataError, RecordSet
+from utils.doctor.examination import Looks, examine, look_at_all
+from utils.doctor.findings import counts, printable, report
+from utils.doctor.network_view import NetworkView
+from utils.doctor.page import write_page
+from utils.doctor.repair import repaired
+from utils.doctor.summary import class_table, part_table, text_table
+from utils.exit_codes import run
+from utils.folders import new_folder, safe_name
+from utils.open_data import find_parts
+
+WHOLE = "all"  # what the only part of an undivided set is called
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckConfig(DataConfig):
+    """Settings of tools.check."""
+
+    data: Path = argument("labelled folder or annotation file, also one that comes in parts")
+    val_data: Path | None = option(None, "a separate labelled folder that is held out")
+    arch: str = option(
+        TrainConfig.arch, "network whose anchors objects are held against",
+        choices=tuple(ARCHITECTURES),
+    )  # fmt: skip
+    min_size: int = option(TrainConfig.min_size, "shorter side of the network's input in pixels")
+    max_size: int = option(TrainConfig.max_size, "longer side of the network's input at most")
+    output: Path | None = option(None, "folder for the page; runs/check/<name> by default")
+    fix_to: Path | None = option(None, "write a repaired copy into this new folder")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_size <= self.max_size:
+            raise ConfigError(
+                f"--min-size {self.min_size} must be above 0 and at most --max-size {self.max_size}"
+            )
+        if self.fix_to and self.fix_to.exists():
+            raise ConfigError(f"--fix-to {self.fix_to}: exists, name a new folder")
+
+
+def main(config: CheckConfig) -> None:
+    limit_pixels(config.max_pixels)
+    name = config.data.resolve().name
+    output = config.output or Path("runs") / "check" / safe_name(name)
+    for folder in (output, config.fix_to):
+        for data in (config.data, config.val_data):
+            if folder and data:
+                check_apart(data, folder)
+    view = NetworkView(config.min_size, config.max_size, anchor_sizes(config.arch))
+    parts, problems = read_parts(config)
+    looks = look_at_all(parts)
+    findings = examine(parts, problems, view, looks)
+    if findings:
+        print(report(findings) + "\n")
+    if parts:
+        print(text_table(part_table(parts, view)) + "\n\n" + text_table(class_table(parts)) + "\n")
+        page = write_page(new_folder(output), name, parts, findings, view, looks)
+        print(f"page: {page}")
+        if config.fix_to:
+            fix(parts, looks, len(problems), config.fix_to)
+    print(counts(findings))
+    errors = sum(finding.severity == "error" for finding in findings)
+    if errors:
+        raise DataError(f"{config.data}: {errors} error(s), listed above; correct them")
+
+
+def read_parts(config: CheckConfig) -> tuple[dict[str, RecordSet], list[str]]:
+    """The parts of the data set that can be read, and what is wrong with the rest."""
+    train, val = config.data, config.val_data
+    if val is None and (found := find_parts(train)):
+        train, val = found
+    problems: list[str] = []
+    parts = {}
+    beside = replace(config.reading, images=None)  # validation data has its images beside it
+    given = [("train", train, config.reading)] + ([("val", val, beside)] if val else [])
+    for part, source, options in given:
+        try:
+            parts[part] = read_data(source, config.format, config.classes, options, problems)
+        except DataError as error:
+            problems += error.problems
+    if list(parts) == ["train"] and val is None:
+        parts = divided(parts["train"])
+    elif len(parts) == 2:
+        try:
+            parts["val"] = parts["val"].with_classes(parts["train"].classes)
+        except DataError as error:
+            problems += error.problems
+    return parts, problems
+
+
+def divided(data: RecordSet) -> dict[str, RecordSet]:
+    """A data set as its own files divide it; else it is one part."""
+    if data.given_split is None:
+        return {WHOLE: data}
+    train, val = data.given_split
+    others = sorted(set(data.names()) - {*train, *val})
+    named = {"train": train, "val": val, "other": others}
+    return {part: data.subset(names) for part, names in named.items() if names}
+
+
+def fix(parts: Mapping[str, RecordSet], looks: Looks, unused: int, folder: Path) -> None:
+    """Write a repaired copy, and say what was done and what its format could not keep."""
+    copies, done = repaired(parts, looks)
+    if unused:
+        done.insert(0, f"{unused} annotation(s) left out that cannot be used, listed above")
+    format = next(iter(copies.values())).format
+    named = {"" if part == WHOLE else part: data for part, data in copies.items()}
+    done += convert(named, format if format in FORMATS else "coco", folder)
+    print("\n".join([f"repaired copy: {folder}", *(f"  {printable(text)}" for text in done)]))
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse(CheckConfig, None, __doc__)))

@@ -1,0 +1,127 @@
+"""One data set into another format: what is written where, and what could not be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from utils.config import ConfigError
+from utils.conversion.coco_files import coco_files
+from utils.conversion.id_mask_files import id_mask_files
+from utils.conversion.label_png_files import label_png_files
+from utils.conversion.labelme_files import labelme_files
+from utils.conversion.losses import Losses
+from utils.conversion.output_files import OutputFile, check_names, write_files
+from utils.conversion.pictures import Fit
+from utils.conversion.scenes import Scene, scenes_of
+from utils.conversion.yolo_files import yolo_files
+from utils.data.records import ImageRecord, RecordSet
+
+FORMATS = ("coco", "labelme", "id-masks", "yolo", "label-png")
+DRAWN = ("coco", "labelme", "yolo")  # with outlines, which can be simplified
+FLAT = ("labelme", "label-png")  # without folders in folders
+
+NO_VAL = (
+    "the data is not divided, so data.yaml names no val; other YOLO programs want one, with "
+    "pictures that are not in train"
+)
+
+
+def convert(
+    data: RecordSet | Mapping[str, RecordSet],
+    to: str,
+    folder: Path,
+    *,
+    simplify: float = 0.0,
+    size: tuple[int, int] | None = None,
+    multiple_of: int = 1,
+    by_kind: bool = False,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write a data set in another format. Without ``simplify`` and ``size``, outlines are exact:
+    filled again, they are the same pixels.
+
+    Args:
+        data: the records, or several sets by the name of the part that each is (``train``,
+            ``val``), which get folders of these names. A set that is divided by itself
+            (``given_split``) stays so.
+        to: one of ``FORMATS``.
+        folder: where to; made if it is not there. The data must not lie in it, nor it in the data.
+        simplify: pixels that an outline traced from a mask may be off, to have fewer corners.
+        size: width and height that pictures are shrunk to fit into.
+        multiple_of: pad pictures at the right and bottom to multiples of this.
+        by_kind: label-png in a folder per kind of file instead of one per picture.
+        overwrite: replace files that are there.
+
+    Returns:
+        What could not be kept, for the person whose data it is.
+
+    Raises:
+        ConfigError: the folder is in the data or the data in it, or a file is there already.
+        DataError: pictures that would have the same name, parts of different classes, a picture
+            that cannot be read.
+        OSError: the disk is full or not writable; all files that are there are whole.
+    """
+    whole = data if isinstance(data, Mapping) else {"": data}
+    for part in whole.values():
+        check_apart(part.root, folder)
+    classes = next(iter(whole.values())).classes
+    losses = Losses()
+    parts = {
+        name: records
+        for part, one in whole.items()
+        for name, records in _divided(part, one.with_classes(classes), losses).items()
+        if records
+    }
+    fit = Fit(size, multiple_of)
+    scenes = {
+        name: scenes_of(records, fit, losses, flat=to in FLAT) for name, records in parts.items()
+    }
+    files = _files(to, classes, scenes, simplify, by_kind)
+    check_names(files, folder, overwrite)
+    write_files(files, folder)
+    return [*([NO_VAL] if to == "yolo" and "val" not in parts else []), *losses.notes()]
+
+
+def check_apart(source: Path, folder: Path) -> None:
+    """Raise ``ConfigError`` if the new folder lies in the data or the data in it."""
+    old, new = source.resolve(), folder.resolve()
+    if old.is_dir() and (new.is_relative_to(old) or old.is_relative_to(new)):
+        raise ConfigError(
+            f"{folder}: overlaps with the data in {source}, which is never written to; name a "
+            "folder beside it"
+        )
+
+
+def _divided(part: str, data: RecordSet, losses: Losses) -> dict[str, tuple[ImageRecord, ...]]:
+    """The records by part; those of a set that its own files divide, if it is no part itself."""
+    if part or data.given_split is None:
+        return {part: data.images}
+    train, val = (data.subset(names).images for names in data.given_split)
+    rest = set(data.names()).difference(*data.given_split)
+    losses.add("image(s) in no part of the data left out", min(rest, default=""), len(rest))
+    return {"train": train, "val": val}
+
+
+def _files(
+    to: str,
+    classes: tuple[str, ...],
+    parts: Mapping[str, Sequence[Scene]],
+    simplify: float,
+    by_kind: bool,
+) -> list[OutputFile]:
+    """All files of all parts, in the order of writing."""
+    if to == "yolo":
+        return yolo_files(classes, parts, simplify)
+    makers: dict[str, Callable[..., list[OutputFile]]] = {
+        "coco": partial(coco_files, simplify=simplify),
+        "labelme": partial(labelme_files, simplify=simplify),
+        "id-masks": id_mask_files,
+        "label-png": partial(label_png_files, by_kind=by_kind),
+    }
+    return [
+        file._replace(name=f"{part}/{file.name}" if part else file.name)
+        for part, scenes in parts.items()
+        for file in makers[to](classes, scenes)
+    ]
