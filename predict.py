@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from nets.weights_file import load_weights
-from utils.config import PredictConfig, parse
+from utils.command_line import parse
+from utils.config import PredictConfig
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.records import DataError
 from utils.device import choose_device, choose_precision

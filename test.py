@@ -14,7 +14,8 @@ from tqdm import tqdm
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from nets.mask_rcnn import input_size
 from nets.weights_file import load_weights
-from utils.config import TestConfig, parse
+from utils.command_line import parse
+from utils.config import TestConfig
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.loader import eval_loader, worker_count
 from utils.device import choose_device, choose_precision

@@ -21,7 +21,8 @@ import nets  # noqa: F401  (before all that needs torchvision: checks that it fi
 from nets.initial_weights import KINDS, InitialWeights, read_initial_weights
 from nets.mask_rcnn import anchor_sizes, build_model
 from nets.weights_file import WeightsFile
-from utils.config import SHAPES, TrainConfig, parse, to_dict
+from utils.command_line import parse
+from utils.config import SHAPES, TrainConfig, to_dict
 from utils.data.images import READING_RULE, limit_pixels
 from utils.data.loader import EpochSampler, eval_loader, train_loader, worker_count
 from utils.device import choose_device, choose_precision, describe

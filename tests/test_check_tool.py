@@ -13,7 +13,7 @@ from PIL import Image
 from my_dataset import read_data
 from nets.mask_rcnn import ARCHITECTURES, anchor_sizes, build_model
 from tools.check import CheckConfig, divided, main
-from utils.config import parse
+from utils.command_line import parse
 from utils.data.formats.id_masks import read_id_masks
 from utils.data.records import instance_masks
 from utils.doctor.findings import Kind

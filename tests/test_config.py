@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from utils import config
-from utils.config import (
-    SHAPES_RECIPE,
-    ConfigError,
-    PredictConfig,
-    TrainConfig,
-    build_parser,
-    parse,
-    to_dict,
-)
+from utils.command_line import build_parser, parse
+from utils.config import SHAPES_RECIPE, ConfigError, PredictConfig, TrainConfig, to_dict
 
 COMMANDS = (config.TrainConfig, config.TestConfig, config.PredictConfig)
 COMMON = {"format", "classes", "images", "class-attribute", "embedded-images", "device",

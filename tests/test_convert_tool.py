@@ -14,7 +14,7 @@ from PIL import Image
 
 from my_dataset import read_data
 from tools.convert import ConvertConfig, main
-from utils.config import parse
+from utils.command_line import parse
 from utils.data.records import instance_masks
 from utils.exit_codes import run
 

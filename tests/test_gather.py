@@ -15,7 +15,8 @@ from conftest import REPOSITORY
 from PIL import Image
 
 from tools.gather import GatherConfig, default_pattern, main, name_problems
-from utils.config import ConfigError, parse
+from utils.command_line import parse
+from utils.config import ConfigError
 from utils.data import images
 from utils.exit_codes import run
 from utils.gathering.journal import NAME

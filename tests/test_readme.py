@@ -7,34 +7,44 @@ from pathlib import Path
 
 import pytest
 
+from tools.check import CheckConfig
+from tools.convert import ConvertConfig
+from tools.gather import GatherConfig
 from utils import config
+from utils.command_line import build_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-SCRIPTS = {
+COMMANDS = {
     "train.py": config.TrainConfig,
     "test.py": config.TestConfig,
     "predict.py": config.PredictConfig,
+    "-m tools.check": CheckConfig,
+    "-m tools.convert": ConvertConfig,
+    "-m tools.gather": GatherConfig,
+    "-m tools.cross_validate": config.TrainConfig,
 }
+NAMED = "|".join(map(re.escape, COMMANDS))
 
 
 def commands(text):
-    """Every ``python SCRIPT ...`` in a text, its comment and what follows ``&&`` left out."""
-    found = re.findall(r"python ((?:train|test|predict)\.py[^`\n]*)", text)
+    """Every ``python COMMAND ...`` in a text, its comment and what follows ``&&`` left out."""
+    found = re.findall(rf"python ((?:{NAMED})[^`\n]*)", text)
     return [re.split(r"\s#|\s&&|[，。、（]", command)[0].strip() for command in found]
 
 
 def documented():
-    texts = {path.name: path.read_text(encoding="utf-8") for path in DOCUMENTS}
-    texts |= {name: (ROOT / name).read_text(encoding="utf-8") for name in SCRIPTS}
+    sources = [*DOCUMENTS, *ROOT.glob("*.py"), *ROOT.glob("tools/*.py")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sources}
     return sorted({(name, c) for name, text in texts.items() for c in commands(text)})
 
 
 @pytest.mark.parametrize(("document", "command"), documented())
 def test_a_documented_command_parses(document, command):
-    script, *arguments = shlex.split(command.replace("\\", ""))
+    name = re.match(NAMED, command)[0]
+    arguments = shlex.split(command.removeprefix(name).replace("\\", ""))
     if arguments != ["--help"]:
-        config.build_parser(SCRIPTS[script], "").parse_args(arguments)
+        build_parser(COMMANDS[name], "").parse_args(arguments)
 
 
 def test_both_readmes_name_the_same_commands():

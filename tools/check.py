@@ -18,7 +18,8 @@ from pathlib import Path
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from my_dataset import read_data
 from nets.mask_rcnn import ARCHITECTURES, anchor_sizes
-from utils.config import ConfigError, DataConfig, TrainConfig, argument, option, parse
+from utils.command_line import parse
+from utils.config import ConfigError, DataConfig, TrainConfig, argument, option
 from utils.conversion.convert import FORMATS, check_apart, convert
 from utils.data.images import limit_pixels
 from utils.data.records import DataError, RecordSet

@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from my_dataset import read_data
-from utils.config import SHAPES, ConfigError, DataConfig, argument, option, parse
+from utils.command_line import parse
+from utils.config import SHAPES, ConfigError, DataConfig, argument, option
 from utils.conversion.convert import DRAWN, FORMATS, check_apart, convert
 from utils.conversion.drawn_shapes import draw_shapes
 from utils.data.images import limit_pixels

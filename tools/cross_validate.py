@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from utils.config import TrainConfig, build_parser, parse, to_dict
+from utils.command_line import build_parser, parse
+from utils.config import TrainConfig, to_dict
 from utils.data.images import limit_pixels
 from utils.data.records import DataError
 from utils.exit_codes import INTERRUPTED, run

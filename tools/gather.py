@@ -21,7 +21,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.config import ConfigError, DataConfig, argument, option, parse
+from utils.command_line import parse
+from utils.config import CommandConfig, ConfigError, argument, option
 from utils.data.images import IMAGE_SUFFIXES, limit_pixels
 from utils.data.records import DataError, first_ten
 from utils.exit_codes import run
@@ -36,7 +37,7 @@ LONGEST_NAME = 100  # characters, so that it fits every file system in every scr
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatherConfig:
+class GatherConfig(CommandConfig):
     """Settings of tools.gather."""
 
     sources: Path = argument("text file with one address or path per line, or a folder")
@@ -46,8 +47,6 @@ class GatherConfig:
     timeout: float = option(10.0, "seconds to wait for a connection or for the next bytes")
     time_limit: float = option(60.0, "seconds that one file may take")
     max_bytes: int = option(100_000_000, "refuse files larger than this")
-    max_pixels: int = option(DataConfig.max_pixels, "refuse images with more pixels than this")
-    debug: bool = option(False, "show tracebacks")
 
     def __post_init__(self) -> None:
         problems = [

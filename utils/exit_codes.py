@@ -16,12 +16,12 @@ import torch
 
 from nets.contract import TargetError
 from nets.weights_file import WeightsError
-from utils.config import ConfigError, DataConfig
+from utils.config import CommandConfig, ConfigError
 from utils.data.records import DataError
 from utils.training.engine import DivergedError
 from utils.training.recorder import log
 
-ConfigT = TypeVar("ConfigT", bound=DataConfig)
+ConfigT = TypeVar("ConfigT", bound=CommandConfig)
 USAGE, RESOURCES, DATA, DIVERGED, INTERRUPTED = 2, 3, 4, 5, 130
 EXPECTED: dict[type[BaseException], int] = {
     ConfigError: USAGE,
