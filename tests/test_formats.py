@@ -103,17 +103,20 @@ def write_id_masks(folder, numbers):
 
 
 def write_yolo(folder, numbers):
-    (folder / "labels" / "train").mkdir(parents=True)
+    write_yolo_part(folder / "images" / "train", folder / "labels" / "train", numbers)
+    text = "path: .\ntrain: images/train\nnames: [cell, lesion]\n"
+    (folder / "data.yaml").write_text(text, encoding="utf-8")
+
+
+def write_yolo_part(images, labels, numbers):
+    labels.mkdir(parents=True)
     for number in numbers:
-        name = draw_picture(folder / "images" / "train", number)
+        name = draw_picture(images, number)
         rows = [
             " ".join([str(CLASSES.index(label)), *(f"{value / SIDE:.6f}" for value in points)])
             for label, points in scene(number)
         ]
-        path = folder / "labels" / "train" / name.replace(".png", ".txt")
-        path.write_text("\n".join(rows), encoding="utf-8")
-    text = "path: .\ntrain: images/train\nnames: [cell, lesion]\n"
-    (folder / "data.yaml").write_text(text, encoding="utf-8")
+        (labels / name.replace(".png", ".txt")).write_text("\n".join(rows), encoding="utf-8")
 
 
 WRITERS = {
@@ -214,7 +217,25 @@ def labelme_pairs(root):
         write_labelme(root / part, numbers, root / f"{part}_json")
 
 
-@pytest.mark.parametrize("layout", [balloon, roboflow, coco_2017, labelme_pairs])
+def roboflow_yolo(root):
+    for part, numbers in (("train", range(4)), ("valid", range(10, 12)), ("test", range(20, 21))):
+        write_yolo_part(root / part / "images", root / part / "labels", numbers)
+    text = "train: ../train/images\nval: ../valid/images\ntest: ../test/images\n"
+    (root / "data.yaml").write_text(text + "nc: 2\nnames: ['cell', 'lesion']\n")
+
+
+def test_a_data_yaml_divides_its_set(tmp_path):
+    roboflow_yolo(tmp_path / "data")
+    assert find_parts(tmp_path / "data") is None
+    notes = open_training_data(str(tmp_path / "data")).notes
+    assert any("4 images to train on, 2 held out" in note for note in notes)
+    pooled = open_training_data(str(tmp_path / "data"), folds=3, fold=1)
+    assert (len(pooled.train), len(pooled.val)) == (4, 2)
+    names = {name.split("/")[0] for name in (*pooled.split.train, *pooled.split.val)}
+    assert names == {"train", "valid"}
+
+
+@pytest.mark.parametrize("layout", [balloon, roboflow, roboflow_yolo, coco_2017, labelme_pairs])
 def test_data_that_comes_in_parts_is_trained_and_judged_by_its_parts(layout, tmp_path):
     layout(tmp_path / "data")
     data = open_training_data(str(tmp_path / "data"))

@@ -1,7 +1,7 @@
 """Time this project's fast paths against torchvision's own, turn by turn in one process.
 
     python -m tools.benchmark roi-align
-    python -m tools.benchmark roi-align --rounds 9 --json benchmark.json
+    python -m tools.benchmark masks --rounds 9 --json benchmark.json
 
 Prints medians and the ratio of the reference's time to ours: above 1, ours is faster.
 """
@@ -16,14 +16,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
+from torchvision.models.detection.roi_heads import project_masks_on_boxes
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
+from my_dataset import record_target
 from nets import roi_align
+from utils.data.outlines import ellipse
+from utils.data.outlines import measure as measure_outline
+from utils.data.records import ImageRecord, instance_masks
 
 MAP_SIZES = ((32, 32), (64, 64), (80, 112), (128, 128))  # rows and columns of the largest map
 IMAGES, CHANNELS, BOXES, BINS = 2, 256, 512, 7
 LEVELS = ["0", "1", "2", "3"]
+PICTURE = (800, 1200)  # height and width in pixels
+OBJECTS, ROIS = (1, 10, 100, 300), 128
 
 
 class Case(NamedTuple):
@@ -74,7 +84,49 @@ def roi_align_cases() -> Iterator[Case]:
                 )
 
 
-SUITES = {"roi-align": roi_align_cases}
+def mask_cases() -> Iterator[Case]:
+    """Target masks on their way from the outline to the mask targets of the RoIs, at full size as
+    torchvision has it and cut to their boxes: rasterised, resized as the model does, projected."""
+    rng = np.random.default_rng(0)
+    for objects in OBJECTS:
+        record = drawn_record(rng, objects)
+
+        def run(compact: bool, record: ImageRecord = record) -> Tensor:
+            if compact:
+                masks = record_target(record, compact_masks=True)["masks"]
+            else:
+                masks = torch.from_numpy(instance_masks(record))
+            image, boxes = torch.zeros(3, *PICTURE), record_boxes(record)
+            transform = GeneralizedRCNNTransform(800, 1333, [0.0] * 3, [1.0] * 3)
+            target = transform([image], [{"boxes": boxes, "masks": masks}])[1][0]
+            numbers = torch.arange(ROIS) % len(boxes)
+            return project_masks_on_boxes(target["masks"], target["boxes"][numbers], numbers, 28)
+
+        yield Case(
+            f"masks {objects} objects", lambda run=run: run(False), lambda run=run: run(True)
+        )
+
+
+def drawn_record(rng: np.random.Generator, objects: int) -> ImageRecord:
+    """An image with that many ellipses, which may overlap."""
+    height, width = PICTURE
+    instances = []
+    for _ in range(objects):
+        rx, ry = rng.uniform(10, 60, 2)
+        outline = ellipse(rng.uniform(rx, width - rx), rng.uniform(ry, height - ry), rx, ry)
+        instance = measure_outline([outline], (width, height), "drawn")
+        instances += [instance] if instance else []
+    return ImageRecord(1, Path("drawn.png"), width, height, tuple(instances))
+
+
+def record_boxes(record: ImageRecord) -> Tensor:
+    """The boxes of all objects, float32 (N, 4) xyxy."""
+    boxes = torch.tensor([instance.bbox for instance in record.instances])
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes.float()
+
+
+SUITES = {"roi-align": roi_align_cases, "masks": mask_cases}
 
 
 def measure(case: Case, rounds: int) -> dict[str, str | float]:

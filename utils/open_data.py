@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from my_dataset import READERS, InstanceDataset, ReadOptions, ShapesDataset, read_data
 from utils.data import shapes
+from utils.data.formats.yolo_yaml import find_yaml
 from utils.data.records import DataError, RecordSet
 from utils.data.splits import Split, make_folds, make_split, own_split, read_split
 from utils.data.transforms import train_transforms
@@ -147,8 +148,11 @@ def find_parts(root: Path) -> tuple[Path, Path] | None:
     """The training and validation folders, or COCO files, of a data set that comes in parts.
 
     ``train/`` beside ``val/``, ``valid/`` or ``test/``; or in ``annotations/`` one JSON with
-    "train" in its name beside one with "val" or "test".
+    "train" in its name beside one with "val" or "test". A set with a ``data.yaml`` is whole, for
+    that file divides it.
     """
+    if find_yaml(root):
+        return None
     files = {path.stem.lower(): path for path in root.glob("annotations/*.json")}
     folders = {path.name.lower(): path for path in root.glob("*/")}
     for places, fits in ((folders, str.__eq__), (files, str.__contains__)):
