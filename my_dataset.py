@@ -13,9 +13,9 @@ from __future__ import annotations
 import nets  # noqa: F401  # isort: skip  (before torchvision: checks that it fits torch)
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,42 +23,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from nets.contract import CompactMasks, Target, check_target
+from nets.contract import Target, check_target
 from utils.data import shapes
 from utils.data.formats.coco import find_coco, read_coco
 from utils.data.formats.id_masks import find_layout, read_id_masks
 from utils.data.formats.labelme import find_labelme, read_labelme
 from utils.data.formats.via import find_via, read_via
 from utils.data.formats.yolo import find_yolo, read_yolo
+from utils.data.formats.yolo_yaml import find_yaml
 from utils.data.images import load_image
 from utils.data.loader import SampleKey
-from utils.data.mask_crops import crop_mask
+from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, ImageRecord, RecordSet
+from utils.data.targets import record_target
 from utils.data.transforms import eval_transforms
 
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """What a reader may have to be told beside the folder; each format takes its own of these."""
-
-    images: Path | None = None  # where the images lie, if not beside the annotations
-    class_attribute: str = ""  # which attribute of a region is its class
-    embedded_images: bool = False  # take a picture that is only embedded in its annotation file
-
-    def given(self) -> dict[str, Any]:
-        """Those that were set, by name."""
-        return {name: value for name, value in vars(self).items() if value}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as the weights file holds them."""
-        return {**vars(self), "images": str(self.images or "")}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ReadOptions:
-        """Read what ``to_dict`` wrote."""
-        return cls(**{**values, "images": Path(values["images"]) if values.get("images") else None})
 
 
 class Reader(NamedTuple):
@@ -70,7 +50,9 @@ class Reader(NamedTuple):
     recognises: Callable[[Path], object]  # true if the folder is of this format
     read: Callable[..., RecordSet]
     wants: str  # what a folder of this format holds, for messages
-    takes: tuple[str, ...] = ()  # keywords of ``read``: fields of ``ReadOptions``, and "problems"
+    takes: tuple[str, ...] = ()  # the fields of ``ReadOptions`` that ``read`` has as keywords
+    tells_problems: bool = False  # ``read`` has the keyword ``problems`` (``records.settle``)
+    divides: Callable[[Path], object] | None = None  # true if a file in the folder divides the set
 
 
 READERS = {
@@ -78,25 +60,35 @@ READERS = {
         find_layout,
         read_id_masks,
         "PNGImages/ + PedMasks/, images/ + masks/ or the folders of Pascal VOC",
-        ("problems",),
+        tells_problems=True,
     ),
     "coco": Reader(
-        find_coco, read_coco, "a COCO JSON here or in annotations/", ("images", "problems")
+        find_coco,
+        read_coco,
+        "a COCO JSON here or in annotations/",
+        takes=("images",),
+        tells_problems=True,
     ),
     "labelme": Reader(
         find_labelme,
         read_labelme,
         "labelme JSON files, one per image",
-        ("embedded_images", "problems"),
+        takes=("embedded_images",),
+        tells_problems=True,
     ),
     "via": Reader(
         find_via,
         read_via,
         "via_region_data.json or a VIA project",
-        ("class_attribute", "problems"),
+        takes=("class_attribute",),
+        tells_problems=True,
     ),
     "yolo": Reader(
-        find_yolo, read_yolo, "a YOLO data.yaml, or images/ + labels/ of outlines", ("problems",)
+        find_yolo,
+        read_yolo,
+        "a YOLO data.yaml, or images/ + labels/ of outlines",
+        tells_problems=True,
+        divides=find_yaml,
     ),
 }
 
@@ -197,32 +189,6 @@ def _sample_seed(seed: int, key: SampleKey) -> int:
     return int(np.random.SeedSequence((seed, *key)).generate_state(1)[0])
 
 
-def record_target(record: ImageRecord, compact_masks: bool = False) -> Target:
-    """The training target of one record: boxes and areas come from the mask pixels.
-
-    Crowd regions are left out, and so are objects without a pixel.
-    """
-    size = (record.height, record.width)
-    crops = [(i.label, crop_mask(i, *size)) for i in record.instances if not i.iscrowd]
-    kept = [(label, crop) for label, crop in crops if crop is not None]
-    masks = CompactMasks.from_crops(
-        [torch.from_numpy(crop.mask) for _, crop in kept],
-        [(crop.x, crop.y) for _, crop in kept],
-        size,
-    )
-    # The far edges lie one past the last pixel, so that a one-pixel object has a box of width 1
-    # (torchvision.ops.masks_to_boxes would give 0).
-    boxes = torch.cat([masks.boxes[:, :2], masks.boxes[:, :2] + masks.boxes[:, 2:]], dim=1).float()
-    return Target(
-        boxes=tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),
-        labels=torch.tensor([label for label, _ in kept], dtype=torch.int64),
-        masks=masks if compact_masks else tv_tensors.Mask(masks.dense()),
-        image_id=record.image_id,
-        area=torch.tensor([float(crop.mask.sum()) for _, crop in kept], dtype=torch.float32),
-        iscrowd=torch.zeros(len(kept), dtype=torch.int64),
-    )
-
-
 def read_data(
     root: Path | str,
     format: str = "auto",
@@ -245,22 +211,25 @@ def read_data(
     """
     root = Path(root)
     if not root.exists():
-        raise DataError(f"{root}: no such folder or file; say where the data lies with --data")
-    name = detect_format(root) if format == "auto" else format
-    reader = READERS[name]
+        raise DataError(f"{root}: no such folder or file")
+    names = fitting_formats(root) if format == "auto" else [format]
+    if not names:
+        wanted = "; ".join(f"{name}: {reader.wants}" for name, reader in READERS.items())
+        raise DataError(f"{root}: no known data set here. Expected {wanted} (docs/data.md)")
+    reader = READERS[names[0]]
     given = options.given()
     for option in given.keys() - set(reader.takes):
         flag = option.replace("_", "-")
-        raise DataError(f"{root}: is {name}, which has no use for --{flag}; leave it out")
-    if problems is not None and "problems" in reader.takes:
+        raise DataError(f"{root}: is {names[0]}, which has no use for --{flag}; leave it out")
+    if problems is not None and reader.tells_problems:
         given["problems"] = problems
-    return reader.read(root, **given).renamed(classes)
+    data = reader.read(root, **given).renamed(classes)
+    if names[1:]:
+        other = f"it could also be read as {' or '.join(names[1:])}; --format chooses"
+        data = replace(data, notes=(*data.notes, other))
+    return data
 
 
-def detect_format(root: Path) -> str:
-    """Which reader understands the folder; ``DataError`` says what was looked for if none does."""
-    for name, reader in READERS.items():
-        if reader.recognises(root):
-            return name
-    wanted = "; ".join(f"{name}: {reader.wants}" for name, reader in READERS.items())
-    raise DataError(f"{root}: no known data set here. Expected {wanted} (docs/data.md)")
+def fitting_formats(root: Path) -> list[str]:
+    """The formats that the folder may be of, the one that is read first."""
+    return [name for name, reader in READERS.items() if reader.recognises(root)]

@@ -21,10 +21,12 @@ import nets  # noqa: F401  (before all that needs torchvision: checks that it fi
 from nets.initial_weights import KINDS, InitialWeights, read_initial_weights
 from nets.mask_rcnn import anchor_sizes, build_model
 from nets.weights_file import WeightsFile
-from utils.command_line import parse
+from tools.check import CheckConfig
+from utils.command_line import as_arguments, parse
 from utils.config import SHAPES, TrainConfig, to_dict
 from utils.data.images import READING_RULE, limit_pixels
 from utils.data.loader import EpochSampler, eval_loader, train_loader, worker_count
+from utils.data.records import DataError, refuse
 from utils.device import choose_device, choose_precision, describe
 from utils.doctor.examination import check_data
 from utils.doctor.findings import headline
@@ -101,28 +103,34 @@ def main(config: TrainConfig) -> None:
 
 
 def open_data(config: TrainConfig) -> TrainingData:
-    """Both sides of the split, every image file decoded once so that none fails in the night."""
-    data = open_training_data(
-        config.data,
-        format=config.format,
-        classes=config.classes,
-        val_data=config.val_data,
-        options=config.reading,
-        split_file=config.split_file,
-        group_by=config.group_by,
-        folds=config.folds,
-        fold=config.fold,
-        epoch_scenes=config.epoch_scenes,
-        seed=config.seed,
-        check_always=config.debug,
-    )
+    """Both sides of the split, all that is wrong with them told at once and before the night."""
+    problems: list[str] = []
+    try:
+        data = open_training_data(
+            config.data,
+            format=config.format,
+            classes=config.classes,
+            val_data=config.val_data,
+            options=config.reading,
+            split_file=config.split_file,
+            group_by=config.group_by,
+            folds=config.folds,
+            fold=config.fold,
+            epoch_scenes=config.epoch_scenes,
+            seed=config.seed,
+            check_always=config.debug,
+            problems=problems,
+        )
+    except DataError as error:
+        if not problems:
+            raise
+        refuse([*problems, *error.problems], config.data)
     if config.data != SHAPES:
         view = NetworkView(config.min_size, config.max_size, anchor_sizes(config.arch))
-        found = check_data({"train": data.train.data, "val": data.val.data}, view)
-        if line := headline(found):
-            sizes = ["--min-size", str(config.min_size), "--max-size", str(config.max_size)]
-            command = shlex.join(["python", "-m", "tools.check", config.data, *sizes])
-            print(f"data: {line}; {command} lists them")
+        parts = {"train": data.train.data, "val": data.val.data}
+        if line := headline(check_data(parts, problems, view)):
+            check = ["python", "-m", "tools.check", config.data, *as_arguments(config, CheckConfig)]
+            print(f"data: {line}; {shlex.join(check)} lists them")
     return data
 
 

@@ -97,15 +97,22 @@ class CompactMasks:
         if size == self.size:
             return self
         rows, columns = (_sources(*pair) for pair in zip(self.size, size, strict=True))
-        crops, corners = [], []
-        for crop, (x, y, width, height) in zip(self.crops(), self.boxes.tolist(), strict=True):
-            top, bottom = torch.searchsorted(rows, torch.tensor([y, y + height])).tolist()
-            left, right = torch.searchsorted(columns, torch.tensor([x, x + width])).tolist()
-            taken_rows = (rows[top:bottom] - y).to(self.device)
-            taken_columns = (columns[left:right] - x).to(self.device)
-            crops.append(crop[taken_rows][:, taken_columns])
-            corners.append((left, top))
-        return self.from_crops(crops, corners, size)
+        x, y, width, height = self.boxes.T
+        left, right = torch.searchsorted(columns, torch.stack([x, x + width])).tolist()
+        top, bottom = torch.searchsorted(rows, torch.stack([y, y + height])).tolist()
+        taken = [rows[:0]]
+        for number, (x, y, _, _) in enumerate(self.boxes.tolist()):
+            taken.append(rows[top[number] : bottom[number]] - y)
+            taken.append(columns[left[number] : right[number]] - x)
+        # In one transfer: a GPU would wait for one per object.
+        _, *indices = torch.cat(taken).to(self.device).split([len(one) for one in taken])
+        crops = [
+            crop[of_rows][:, of_columns]
+            for crop, of_rows, of_columns in zip(
+                self.crops(), indices[::2], indices[1::2], strict=True
+            )
+        ]
+        return self.from_crops(crops, list(zip(left, top, strict=True)), size)
 
     def roi_align(
         self,
@@ -125,17 +132,26 @@ class CompactMasks:
         Returns:
             (R, 1, height, width) in the dtype of ``rois``.
         """
-        result = rois.new_zeros((len(rois), 1, height, width))
-        crops, boxes = self.crops(), self.boxes.tolist()
-        numbers = rois[:, 0].long()
-        for number in numbers.unique().tolist():
-            crop, corner = _with_margin(crops[number], boxes[number], self.size)
-            chosen = torch.nonzero(numbers == number)[:, 0]
-            shifted = rois[chosen] - rois.new_tensor([number, *corner, *corner])
-            result[chosen] = torch.ops.torchvision.roi_align(
-                crop.to(rois)[None, None], shifted, spatial_scale, height, width,
-                sampling_ratio, aligned,
-            )  # fmt: skip
+        numbers = rois[:, 0].long().cpu()  # sorted there, so that a GPU waits once, not per object
+        order = numbers.argsort(stable=True)
+        counts = numbers.bincount(minlength=len(self)).tolist()
+        corners = self.boxes[:, :2] - (self.boxes[:, :2] > 0).long()  # of crops with a margin
+        origins = torch.cat([torch.arange(len(self))[:, None], corners, corners], 1)
+        shifts = origins[numbers[order]].to(rois)
+        order = order.to(rois.device)
+        parts = [rois.new_zeros((0, 1, height, width))]
+        for crop, box, shifted in zip(
+            self.crops(), self.boxes.tolist(), (rois[order] - shifts).split(counts), strict=True
+        ):
+            if len(shifted):
+                picture = _with_margin(crop, box, self.size).to(rois)[None, None]
+                parts.append(
+                    torch.ops.torchvision.roi_align(
+                        picture, shifted, spatial_scale, height, width, sampling_ratio, aligned
+                    )
+                )
+        result = rois.new_empty((len(rois), 1, height, width))
+        result[order] = torch.cat(parts)
         return result
 
     def to(self, target: Any, non_blocking: bool = False) -> CompactMasks:
@@ -196,12 +212,10 @@ def _sources(length: int, resized: int) -> Tensor:
     return F.interpolate(places[None, None], size=resized, mode="nearest")[0, 0].long()
 
 
-def _with_margin(
-    crop: Tensor, box: Sequence[int], size: tuple[int, int]
-) -> tuple[Tensor, tuple[int, int]]:
+def _with_margin(crop: Tensor, box: Sequence[int], size: tuple[int, int]) -> Tensor:
     """The crop with a pixel of background on each side that is not the image's border, so that
-    samples between object and background see both; and the corner it then has."""
+    samples between object and background see both."""
     x, y, width, height = box
     left, top = int(x > 0), int(y > 0)
     right, bottom = int(x + width < size[1]), int(y + height < size[0])
-    return F.pad(crop, (left, right, top, bottom)), (x - left, y - top)
+    return F.pad(crop, (left, right, top, bottom))

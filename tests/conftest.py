@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ def cache_of_its_own(tmp_path_factory):
         for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
             patch.setenv(name, str(folder))
         yield
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A copy of the code, to follow in it what a document says."""
+    root = tmp_path_factory.mktemp("project")
+    for path in (*REPOSITORY.glob("*.py"), *map(REPOSITORY.joinpath, ("nets", "utils", "tools"))):
+        if path.is_dir():
+            shutil.copytree(path, root / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, root)
+    return root
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """JSON from strangers, and paths that an annotation file may name."""
 
+import os
+
 import pytest
 
-from utils.data.annotation_files import path_inside, read_json
+from utils.data.annotation_files import check_stays, path_inside, read_json, read_text
 from utils.data.records import DataError
 
 
@@ -49,3 +51,38 @@ def test_a_byte_order_mark_is_no_harm(tmp_path):
     path = tmp_path / "good.json"
     path.write_bytes(b"\xef\xbb\xbf" + '{"名": [1.5]}'.encode())
     assert read_json(path) == {"名": [1.5]}
+
+
+def test_text_is_kept_as_it_is_but_for_a_byte_order_mark(tmp_path):
+    path = tmp_path / "rows.txt"
+    path.write_bytes(b"")
+    assert read_text(path, 0) == ""
+    path.write_bytes(b"\xef\xbb\xbf0 1\r\n")
+    assert read_text(path, 8) == "0 1\r\n"
+    with pytest.raises(DataError, match=r"rows\.txt: is larger than 7 bytes"):
+        read_text(path, 7)
+    path.write_bytes(b"a\xff")
+    with pytest.raises(DataError, match=r"rows\.txt: is not UTF-8 text \(byte 1\)"):
+        read_text(path, 9)
+
+
+@pytest.mark.parametrize("name", ["gone", ".", "pipe", "a\0", "n" * 5000])
+def test_what_is_no_file_is_not_read(tmp_path, name):
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_text(tmp_path / name, 5)
+
+
+def test_links_may_lead_inside_only(tmp_path):
+    root, linked = tmp_path / "root", tmp_path / "linked"
+    (root / "sub").mkdir(parents=True)
+    linked.symlink_to(root)
+    (root / "sub" / "a.png").touch()
+    (root / "b.png").symlink_to(root / "sub" / "a.png")
+    (root / "away").symlink_to(tmp_path)
+    for place in (root, linked):
+        check_stays(place / "sub" / "a.png", place)
+        check_stays(place / "b.png", place)
+        with pytest.raises(DataError, match=r"linked: is behind a link that leads out of"):
+            check_stays(place / "away" / "linked", place / "sub")

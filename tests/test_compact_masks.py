@@ -1,11 +1,13 @@
 """Compact masks do what full-size masks do, held against torchvision on the full-size ones."""
 
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.detection.roi_heads import project_masks_on_boxes
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import roi_align
@@ -92,6 +94,34 @@ def test_no_rois_and_an_object_that_the_resize_lost():
     torch.testing.assert_close(roi_align(small, rois, (14, 14)), expected)
     assert roi_align(small, rois[:0], (14, 14)).shape == (0, 1, 14, 14)
     assert full.shape == compact.shape
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch does, by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.counts[function.overloadpacket.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_device_is_not_waited_for_per_object():
+    found = []
+    for count in (3, 12):
+        compact, _ = drawn(0, count)
+        moved = compact.to("meta")
+        with Operations() as resizing:
+            moved.resized((50, 60))
+        rois = torch.tensor([[n, 1.0, 2.0, 30.0, 40.0] for n in range(count)])
+        with Operations() as aligning:
+            roi_align(compact, rois, (14, 14))
+        # Copies to the device, and what must know values that lie there.
+        counts = resizing.counts["_to_copy"], aligning.counts["nonzero"]
+        found.append((*counts, aligning.counts["lift_fresh"]))
+    assert found[0] == found[1]
 
 
 def test_losses_of_the_whole_network():

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.check import CheckConfig
 from utils import config
-from utils.command_line import build_parser, parse
+from utils.command_line import as_arguments, build_parser, parse
 from utils.config import SHAPES_RECIPE, ConfigError, PredictConfig, TrainConfig, to_dict
 
 COMMANDS = (config.TrainConfig, config.TestConfig, config.PredictConfig)
@@ -217,3 +218,24 @@ def test_settings_are_written_as_plain_values(command):
 def test_settings_cannot_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainConfig().lr = 1.0
+
+
+def test_arguments_for_another_command_are_what_was_given_to_this_one():
+    given = [
+        "my data",
+        "--format",
+        "coco",
+        "--images",
+        "p",
+        "--embedded-images",
+        "--min-size",
+        "64",
+    ]
+    config = train("--data", *given, "--classes", "a", "b c", "--epochs", "3", "--val-data", "v")
+    arguments = as_arguments(config, CheckConfig)
+    assert arguments[arguments.index("--classes") :][:3] == ["--classes", "a", "b c"]
+    again = parse(CheckConfig, [str(config.data), *arguments], "")
+    assert again.reading == config.reading
+    for name in ("format", "classes", "min_size", "max_size", "val_data", "arch"):
+        assert getattr(again, name) == getattr(config, name)
+    assert as_arguments(train("--data", "x"), CheckConfig) == []

@@ -4,7 +4,9 @@ import csv
 import hashlib
 import io
 import json
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from pycocotools.coco import COCO
 
 from my_dataset import read_data
 from utils.config import ConfigError
+from utils.conversion import converted_images, label_png_files
 from utils.conversion.convert import FORMATS, convert
 from utils.conversion.drawn_outlines import one_polygon, polygons_of
 from utils.data.contours import trace
@@ -288,6 +291,21 @@ def test_label_png(by_kind, drawn, tmp_path):
     assert len(list((tmp_path / "new").rglob("*.*"))) == 16
 
 
+@pytest.mark.filterwarnings("ignore:no font here")
+def test_label_png_decodes_and_draws_every_picture_once(drawn, tmp_path, monkeypatch):
+    calls = Counter()
+
+    def counted(work, *args):
+        calls[work.__name__] += 1
+        return work(*args)
+
+    for module, name in ((converted_images, "load_image"), (label_png_files, "paint_objects")):
+        monkeypatch.setattr(module, name, partial(counted, getattr(module, name)))
+    convert(drawn, "label-png", tmp_path / "new")
+
+    assert calls == {"load_image": 4, "paint_objects": 4}
+
+
 def test_label_png_counts_what_another_class_covers(tmp_path):
     objects = [
         (1, mask_of((0, 0, 10, 10))),
@@ -434,6 +452,31 @@ def test_files_that_are_there_stay_unless_told(to, drawn, tmp_path):
     last.write_bytes(b"stale")
     convert(drawn, to, tmp_path / "new", overwrite=True)
     assert {p: p.read_bytes() for p in (tmp_path / "new").rglob("*.*") if p.is_file()} == states
+
+
+def test_what_is_left_of_an_earlier_conversion_is_told(drawn, tmp_path):
+    assert convert(drawn, "coco", tmp_path / "new") == []
+    (tmp_path / "new" / ".DS_Store").write_text("")
+    assert convert(drawn, "coco", tmp_path / "new", overwrite=True) == []
+    fewer = replace(drawn, images=drawn.images[2:])
+    (note,) = convert(fewer, "coco", tmp_path / "new", overwrite=True)
+
+    assert note.startswith(f"2 other file(s) were in {tmp_path / 'new'} before and stay")
+    assert "first 'images/a.png'" in note
+    assert (tmp_path / "new" / "images" / "a.png").exists()
+
+
+def test_pictures_that_links_lead_to_are_not_written_over(drawn, tmp_path):
+    (tmp_path / "links").mkdir()
+    for record in drawn.images:
+        try:
+            (tmp_path / "links" / record.path.name).symlink_to(record.path)
+        except OSError:
+            pytest.skip("needs symbolic links")
+    images = [replace(r, path=tmp_path / "links" / r.path.name) for r in drawn.images]
+    linked = replace(drawn, root=tmp_path / "links", images=tuple(images))
+    with pytest.raises(ConfigError, match="overlaps with the data"):
+        convert(linked, "labelme", drawn.root, overwrite=True)
 
 
 @pytest.mark.parametrize("place", [".", "new", "x/y", ".."])

@@ -96,6 +96,39 @@ def test_existing_files_and_the_data_itself_are_refused(drawn_pennfudan, tmp_pat
     assert tool(drawn_pennfudan, tmp_path / "new", "--to", "coco", "--overwrite") == 0
 
 
+@pytest.mark.parametrize("source", ["train", "train_json"])
+@pytest.mark.parametrize("target", ["train", "train_json", "train_json/new"])
+def test_annotations_beside_their_pictures_are_data_too(
+    source, target, drawn_pennfudan, tmp_path, capsys
+):
+    home = tmp_path / "lm"
+    assert tool(drawn_pennfudan, home / "train", "--to", "labelme") == 0
+    (home / "train_json").mkdir()
+    for path in [*(home / "train").glob("*.json"), home / "train" / "label_names.txt"]:
+        path.rename(home / "train_json" / path.name)
+    before = {path: path.read_bytes() for path in home.rglob("*.*")}
+
+    assert tool(home / source, "--to", "labelme", home / target, "--overwrite") == 2
+    assert "never written to" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in home.rglob("*.*")} == before
+    assert tool(home / source, "--to", "labelme", home / "new") == 0
+
+
+def test_the_folder_of_an_annotation_file_is_data_too(drawn_pennfudan, tmp_path, capsys):
+    home = tmp_path / "data"
+    assert tool(drawn_pennfudan, home, "--to", "coco") == 0
+    (home / "labels").mkdir()
+    source = (home / "annotations.json").rename(home / "labels" / "annotations.json")
+    arguments = (source, "--images", home / "images", "--to", "coco")
+    before = source.read_bytes()
+
+    for folder in (home, home / "labels", home / "images" / "new", source):
+        assert tool(*arguments, folder, "--overwrite") == 2
+        assert "never written to" in capsys.readouterr().err
+    assert source.read_bytes() == before
+    assert tool(*arguments, home / "new") == 0
+
+
 def test_wrong_data_ends_with_4(tmp_path, capsys):
     assert tool(tmp_path / "nothing", tmp_path / "new", "--to", "coco") == 4
     assert "no such folder" in capsys.readouterr().err

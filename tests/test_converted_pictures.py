@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from my_dataset import ReadOptions, read_data
+from my_dataset import read_data
 from utils.conversion.convert import convert
-from utils.conversion.losses import Losses
+from utils.conversion.not_kept import NotKept
 from utils.conversion.pictures import Fit, fitted_record, new_name
 from utils.data.images import load_image
+from utils.data.read_options import ReadOptions
 from utils.data.records import ImageRecord, Instance, RecordSet, instance_masks, to_rle
 
 sides = st.integers(1, 3000)
@@ -139,15 +140,15 @@ def test_objects_that_vanish_are_counted(tmp_path):
     polygon = [[10.2, 10.2, 10.3, 10.2, 10.3, 10.3]]
     speck = Instance(1, polygon, (10, 10, 1, 1), 1)
     instances = (Instance.from_mask(1, dot), Instance.from_mask(1, big), speck)
-    losses = Losses()
+    not_kept = NotKept()
     record = ImageRecord(1, tmp_path / "a.png", 120, 90, instances)
-    fitted = fitted_record(record, Fit((12, 9)), losses, "a.png")
+    fitted = fitted_record(record, Fit((12, 9)), not_kept, "a.png")
 
     assert len(fitted.instances) == 1
-    assert losses.notes() == [
+    assert not_kept.notes() == [
         "2 object(s) without a pixel in the smaller picture left out, first in a.png"
     ]
-    assert fitted_record(record, Fit((120, 200), 30), losses, "a.png") is record
+    assert fitted_record(record, Fit((120, 200), 30), not_kept, "a.png") is record
 
 
 def test_an_embedded_picture_becomes_a_file(tmp_path):

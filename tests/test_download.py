@@ -144,6 +144,42 @@ def test_no_such_host(monkeypatch):
     assert (error.reason, error.details) == ("no such host", "Name or service not known")
 
 
+@pytest.fixture
+def host_with(monkeypatch, server):
+    """Gives ``many.invalid`` so many addresses that do not answer and, last, the server's."""
+
+    class Socket(module.socket.socket):
+        def connect(self, address):
+            if address[0].startswith("192.0.2."):
+                time.sleep(min(self.gettimeout(), 0.3))
+                raise TimeoutError("timed out")
+            super().connect(address)
+
+    def host_with(count):
+        def found(host, port, *args, **kwargs):
+            hosts = [*(f"192.0.2.{n}" for n in range(count)), "127.0.0.1"]
+            hosts = hosts if host == "many.invalid" else [host]
+            kind = module.socket.AF_INET, module.socket.SOCK_STREAM
+            return [(*kind, 6, "", (one, port)) for one in hosts]
+
+        monkeypatch.setattr(module.socket, "getaddrinfo", found)
+        return server.add("/a", BODY).replace("127.0.0.1", "many.invalid")
+
+    monkeypatch.setattr(module.socket, "socket", Socket)
+    return host_with
+
+
+def test_the_next_address_is_tried_when_one_does_not_answer(host_with):
+    assert fetched(host_with(1)) == BODY
+
+
+def test_the_time_limit_holds_for_all_addresses_of_a_host_together(host_with):
+    start = time.monotonic()
+    error = refused(host_with(60), **HASTY)
+    assert (error.reason, "--time-limit" in error.details) == ("too slow", True)
+    assert time.monotonic() - start < SOON
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("target", ["/real", "real", "ABSOLUTE"])
 def test_redirects_are_followed(server, status, target):

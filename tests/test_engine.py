@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from my_dataset import record_target
 from nets.mask_rcnn import build_model
 from utils.config import TrainConfig
 from utils.data.records import ImageRecord, Instance, RecordSet
+from utils.data.targets import record_target
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator
 from utils.training.engine import (

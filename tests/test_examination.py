@@ -1,12 +1,15 @@
 """The data doctor: each mistake in pictures is named, all at once, and good data passes."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from utils.data.formats.coco import read_coco
 from utils.data.formats.id_masks import read_id_masks
+from utils.data.formats.labelme import read_labelme
 from utils.data.records import DataError
 from utils.doctor.examination import check_data, check_sizes, examine, look_at_all, same_pictures
 from utils.doctor.findings import Kind
@@ -35,17 +38,29 @@ def errors_of(data):
 
 
 def test_good_data_passes(data):
-    findings = check_data({"all": data}, VIEW)
+    findings = check_data({"all": data}, (), VIEW)
     assert {finding.kind for finding in findings} == SMALL_SET
     (empty,) = [finding for finding in findings if finding.kind == Kind.EMPTY.title]
     assert "1 of 6 images have no object, first PNGImages/empty.png" in empty.what
 
 
-def test_no_images_pass(data):
-    assert kinds(check_data({"all": replace(data, images=())}, VIEW)) == {
-        Kind.NO_OBJECTS_OF_CLASS.title
-    }
+def test_without_images_or_objects_there_is_nothing_to_learn(data):
+    empty = replace(data, images=tuple(replace(r, instances=()) for r in data.images))
+    crowds = tuple(
+        replace(r, instances=tuple(replace(i, iscrowd=1) for i in r.instances)) for r in data.images
+    )
+    for nothing in (replace(data, images=()), empty, replace(data, images=crowds)):
+        assert Kind.NOTHING.title in kinds(examine({"all": nothing}, (), VIEW))
+        assert Kind.NOTHING.title not in kinds(examine({"all": nothing}, ["a: broken"], VIEW))
+        assert Kind.NOTHING.title not in kinds(examine({"train": data, "val": nothing}, (), VIEW))
+        assert Kind.NOTHING.title not in kinds(examine({"val": nothing}, (), VIEW))
     check_sizes((), 320, 640)
+
+
+def test_one_image_cannot_be_split(data):
+    one = replace(data, images=data.images[:1])
+    assert Kind.NOTHING.title in kinds(examine({"all": one}, (), VIEW))
+    assert Kind.NOTHING.title not in kinds(examine({"train": one, "val": data}, (), VIEW))
 
 
 def damage(path, how):
@@ -104,7 +119,7 @@ def test_all_errors_are_told_at_once(data):
     damage(paths[2], "gone")
     paths[4].write_bytes(paths[5].read_bytes())
     with pytest.raises(DataError) as caught:
-        check_data({"all": data}, VIEW)
+        check_data({"all": data}, (), VIEW)
     text = str(caught.value)
     assert text.startswith("3 error(s) in the data:\nerror: pictures that cannot be read (2)\n")
     assert all(str(paths[i]) in text for i in (0, 2, 4))
@@ -116,7 +131,7 @@ def test_all_errors_are_told_at_once(data):
 def test_ten_are_shown_and_the_rest_counted(tmp_path, data, bad, more):
     gone = tuple(replace(data.images[0], path=tmp_path / f"gone{i}.png") for i in range(bad))
     with pytest.raises(DataError) as caught:
-        check_data({"all": replace(data, images=gone)}, VIEW)
+        check_data({"all": replace(data, images=gone)}, (), VIEW)
     assert str(caught.value).count("gone") == 10
     assert ("and 2 more" in str(caught.value)) == more
     assert len(caught.value.problems) == bad
@@ -130,6 +145,65 @@ def test_what_the_reader_could_not_use_is_an_error(data):
         ("data", "something odd"),
     ]
     assert examine({}, [], VIEW) == []
+
+
+def turned_photo(path, size):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", size).save(path, exif=exif)
+
+
+def coco_problems(root, size):
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": size[0], "height": size[1]}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [],
+    }
+    (root / "all.json").write_text(json.dumps(content), encoding="utf-8")
+    return read_coco, root
+
+
+def labelme_problems(root, size):
+    content = {"imagePath": "a.jpg", "imageWidth": size[0], "imageHeight": size[1], "shapes": []}
+    (root / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    return read_labelme, root
+
+
+def mask_problems(root, size):
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    (root / "a.jpg").rename(root / "images" / "a.jpg")
+    Image.new("L", size).save(root / "masks" / "a.png")
+    return read_id_masks, root
+
+
+@pytest.mark.parametrize("problems_of", [coco_problems, labelme_problems, mask_problems])
+@pytest.mark.parametrize(("size", "kind"), [((30, 20), Kind.SWAPPED), ((30, 21), Kind.SIZE)])
+def test_sizes_that_a_reader_refuses_have_the_kind_they_are(tmp_path, problems_of, size, kind):
+    turned_photo(tmp_path / "a.jpg", (30, 20))  # upright it is 20x30
+    read, root = problems_of(tmp_path, size)
+    problems = []
+    try:
+        read(root, problems=problems)
+    except DataError as error:
+        problems += error.problems
+    found = examine({}, problems, VIEW)
+    assert [f.fix for f in found if "upright" in f.what] == [kind.fix]
+
+
+def test_what_a_reader_cannot_open_is_an_unreadable_picture(data):
+    picture, mask = data.images[0].path, data.root / "PedMasks" / "one_box_mask.png"
+    picture.write_bytes(b"text")
+    damage(mask, "half")
+    Image.new("RGB", (70, 90)).save(data.root / "PedMasks" / "two_kinds_mask.png")
+    problems = []
+    read_id_masks(data.root, problems=problems)
+    found = {(Path(f.where).name, f.kind) for f in examine({}, problems, VIEW)}
+    assert found == {
+        ("crowded.png", Kind.UNREADABLE.title),
+        ("one_box_mask.png", Kind.UNREADABLE.title),
+        ("two_kinds_mask.png", Kind.ANNOTATION.title),
+    }
 
 
 def copy_picture(data, source, target):
@@ -176,7 +250,7 @@ def test_two_unreadable_pictures_are_not_the_same_picture(data):
 def test_objects_classes_masks_and_notes_are_looked_at_too(data):
     thin = replace(data.images[0].instances[0], bbox=(4.0, 6.0, 1.0, 34.0))
     record = replace(data.images[0], instances=(thin, thin))
-    data = replace(data, images=(record,), notes=("2 shapes left out",))
+    data = replace(data, images=(record, data.images[1]), notes=("2 shapes left out",))
     assert kinds(examine({"all": data}, (), replace(VIEW, anchors=(1, 10)))) == {
         Kind.THIN.title, Kind.DUPLICATE_OBJECT.title, Kind.READER.title, Kind.LARGE.title
     }  # fmt: skip

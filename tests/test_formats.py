@@ -9,10 +9,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from torchvision.ops import masks_to_boxes
 
-from my_dataset import READERS, ReadOptions, read_data
+from my_dataset import READERS, read_data
+from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, encode_mask, instance_masks
+from utils.data_parts import find_parts
 from utils.evaluation.coco_evaluator import CocoEvaluator
-from utils.open_data import find_parts, open_evaluation_data, open_training_data
+from utils.open_data import open_evaluation_data, open_training_data
 
 CLASSES = ("cell", "lesion")
 SIDE = 120
@@ -226,7 +228,7 @@ def roboflow_yolo(root):
 
 def test_a_data_yaml_divides_its_set(tmp_path):
     roboflow_yolo(tmp_path / "data")
-    assert find_parts(tmp_path / "data") is None
+    assert find_parts(tmp_path / "data") == {}
     notes = open_training_data(str(tmp_path / "data")).notes
     assert any("4 images to train on, 2 held out" in note for note in notes)
     pooled = open_training_data(str(tmp_path / "data"), folds=3, fold=1)
@@ -250,7 +252,7 @@ def test_data_that_comes_in_parts_is_trained_and_judged_by_its_parts(layout, tmp
 
 def test_an_only_part_is_no_pair(tmp_path):
     write_via(tmp_path / "train", range(3))
-    assert find_parts(tmp_path) is None
+    assert find_parts(tmp_path) == {}
 
 
 def test_images_of_a_coco_file_can_lie_elsewhere(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from utils.gathering import gatherer as module
 from utils.gathering.download import Limits
 from utils.gathering.gatherer import PART, Gatherer, file_stem
-from utils.gathering.journal import NAME, Entry, Journal
+from utils.gathering.journal import NAME, Journal, JournalEntry
 
 PATTERN = "car_{:04d}"
 
@@ -41,7 +41,7 @@ def limits() -> Limits:
     return Limits(10, 10, 10**6)
 
 
-def gather(cars, sources, pattern=PATTERN, jobs=3) -> list[Entry]:
+def gather(cars, sources, pattern=PATTERN, jobs=3) -> list[JournalEntry]:
     with Journal(cars) as journal:
         gatherer = Gatherer(cars, journal, pattern)
         return list(gatherer.gather(gatherer.remaining(sources), limits(), jobs))

@@ -7,6 +7,8 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from utils.data.images import (
@@ -103,6 +105,37 @@ def test_damaged_bytes_never_raise_anything_but_a_data_error(tmp_path, format):
                 read(path)
             except DataError as error:
                 assert str(path) in str(error)  # noqa: PT017
+
+
+def with_exif(format):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0
+    options = {} if format in ("GIF", "BMP") else {"exif": exif}
+    return encoded(Image.fromarray(NOISE[:8, :12]), format, **options)
+
+
+WHOLE = {format: with_exif(format) for format in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP")}
+
+MAKER = b"\x01\x0f\x00\x02"  # number and type of an EXIF entry; another number is another entry
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(sorted(WHOLE)), st.integers(0, 1000), st.integers(0, 255))
+@example("JPEG", WHOLE["JPEG"].index(MAKER) + 1, 0)  # text for a number, which Pillow writes back
+@example("WEBP", WHOLE["WEBP"].index(MAKER) + 1, 0)
+def test_a_picture_with_one_wrong_byte_is_a_picture_or_a_data_error(
+    tmp_path_factory, format, place, value
+):
+    data = bytearray(WHOLE[format])
+    data[place % len(data)] = value
+    path = tmp_path_factory.getbasetemp() / "one wrong byte"
+    path.write_bytes(data)
+    for read in (load_image, upright_size, load_ids):
+        try:
+            read(path)
+        except DataError as error:
+            assert str(path) in str(error)  # noqa: PT017
 
 
 def test_decompression_bomb_is_refused_at_once(tmp_path):

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.data.records import DataError
-from utils.gathering.journal import COLUMNS, NAME, Entry, Journal, read_entries
+from utils.gathering.journal import COLUMNS, NAME, Journal, JournalEntry, read_entries
 
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\udcff"), max_size=12)
 cells = st.text(st.sampled_from("ab\"',;= é图"), max_size=8)  # one line, as plain() makes it
-entries = st.builds(Entry, st.integers(1, 10**6), texts, cells, cells, cells, cells)
+entries = st.builds(JournalEntry, st.integers(1, 10**6), texts, cells, cells, cells, cells)
 
 
 def written(folder, rows) -> Journal:
@@ -35,39 +35,39 @@ def test_an_empty_run_leaves_the_header(tmp_path):
 
 
 def test_the_last_row_of_a_source_counts_and_rows_end_sorted(tmp_path):
-    first, second = Entry(2, "b", reason="HTTP 404"), Entry(2, "b", "b.png", "12")
-    written(tmp_path, [first, second, Entry(1, "z", "z.png", "34")])
-    assert read_entries(tmp_path / NAME) == [Entry(1, "z", "z.png", "34"), second]
+    first, second = JournalEntry(2, "b", reason="HTTP 404"), JournalEntry(2, "b", "b.png", "12")
+    written(tmp_path, [first, second, JournalEntry(1, "z", "z.png", "34")])
+    assert read_entries(tmp_path / NAME) == [JournalEntry(1, "z", "z.png", "34"), second]
 
 
 @pytest.mark.parametrize(
     "half", ['2,"http://h/b', '2,"a file with a\n', '2,"a file with a\nb', "2,b"]
 )
 def test_a_half_row_is_dropped_and_not_added_to(tmp_path, half):
-    written(tmp_path, [Entry(1, "a")])
+    written(tmp_path, [JournalEntry(1, "a")])
     with open(tmp_path / NAME, "a") as file:
         file.write(half)
-    assert read_entries(tmp_path / NAME) == [Entry(1, "a")]
+    assert read_entries(tmp_path / NAME) == [JournalEntry(1, "a")]
     with Journal(tmp_path) as journal:
-        journal.add(Entry(3, "c"))
-        assert read_entries(tmp_path / NAME) == [Entry(1, "a"), Entry(3, "c")]
+        journal.add(JournalEntry(3, "c"))
+        assert read_entries(tmp_path / NAME) == [JournalEntry(1, "a"), JournalEntry(3, "c")]
 
 
 def test_a_row_is_in_the_file_once_it_is_added(tmp_path):
     with Journal(tmp_path) as journal:
-        journal.add(Entry(1, "a", "a.png"))
-        assert read_entries(tmp_path / NAME) == [Entry(1, "a", "a.png")]
+        journal.add(JournalEntry(1, "a", "a.png"))
+        assert read_entries(tmp_path / NAME) == [JournalEntry(1, "a", "a.png")]
 
 
 def test_it_opens_as_a_table(tmp_path):
-    written(tmp_path, [Entry(1, 'http://h/a,"b".png', "car_0001.png", "12")])
+    written(tmp_path, [JournalEntry(1, 'http://h/a,"b".png', "car_0001.png", "12")])
     with open(tmp_path / NAME, newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert (row["source"], row["file"]) == ('http://h/a,"b".png', "car_0001.png")
 
 
 def test_no_other_file_is_left(tmp_path):
-    written(tmp_path, [Entry(1, "a")])
+    written(tmp_path, [JournalEntry(1, "a")])
     assert list(tmp_path.iterdir()) == [tmp_path / NAME]
 
 
@@ -99,8 +99,11 @@ def test_a_journal_cut_anywhere_gives_its_whole_rows(tmp_path_factory, rows, sha
     assert found[count:] in ([], rows[count : count + 1])
     assert not found[count:] or sizes[count + 1] - cut == 1
 
-    written(folder, [Entry(7, "new")])
-    assert Journal(folder).entries == {**{e.source: e for e in found}, "new": Entry(7, "new")}
+    written(folder, [JournalEntry(7, "new")])
+    assert Journal(folder).entries == {
+        **{e.source: e for e in found},
+        "new": JournalEntry(7, "new"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -131,4 +134,4 @@ def test_any_bytes_are_a_journal_or_refused(tmp_path_factory, has_header, conten
     path = tmp_path_factory.mktemp("journal") / NAME
     path.write_bytes((",".join(COLUMNS) + "\r\n").encode() * has_header + content)
     with suppress(DataError):
-        assert all(isinstance(entry, Entry) for entry in read_entries(path))
+        assert all(isinstance(entry, JournalEntry) for entry in read_entries(path))

@@ -1,5 +1,7 @@
 """Class lists: the two formats, wrong ones, and names held against them."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +106,14 @@ def test_a_huge_list_is_refused(tmp_path, monkeypatch):
         read_label_map(write(tmp_path, "labels.txt", "abcd"))
 
 
+def test_long_lists_are_read_in_time(tmp_path):
+    names = [f"class {n}" for n in range(50_000)]
+    path = write(tmp_path, "labels.txt", "\n".join(names))
+    start = time.perf_counter()
+    assert read_label_map(path) == class_names(names, [tmp_path], tmp_path) == tuple(names)
+    assert time.perf_counter() - start < 5  # comparing all pairs takes half a minute
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(["item", "{", "}", ":", "id", "name", "1", "2", "'a'", '"b', "#",
                                  "\n", " ", ",", "é", "\\"]), max_size=20))  # fmt: skip
@@ -128,6 +138,12 @@ def test_classes_are_sorted_names_or_the_list(tmp_path):
     write(listed, "labels.txt", "tree\nperson\n")
     assert class_names([], [tmp_path, listed], tmp_path) == ("tree", "person")
     assert class_names(["person"], [tmp_path, listed], tmp_path) == ("tree", "person")
+    write(listed, "labels.txt", "background\ntree\nperson\n")
+    assert class_names(["person"], [listed], tmp_path) == ("tree", "person")
+    write(listed, "label_names.txt", "background\n")
+    with pytest.raises(DataError, match=r"label_names\.txt: names no class but the background"):
+        class_names(["person"], [listed], tmp_path)
+    (listed / "label_names.txt").unlink()
     with pytest.raises(DataError, match=r"'persn', which is not in .*labels\.txt.*'person'"):
         class_names(["persn"], [listed], tmp_path)
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from my_dataset import InstanceDataset, ReadOptions, read_data
+from my_dataset import InstanceDataset, read_data
 from utils.data.formats.labelme import find_labelme, read_labelme
 from utils.data.images import load_image
+from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, instance_masks
 
 WIDTH, HEIGHT = 60, 40
@@ -456,14 +457,6 @@ def test_damaged_and_foreign_files(tmp_path):
     (tmp_path / "bad.json").write_text('{"images": []}')
     assert read_labelme(tmp_path).notes == (
         "1 JSON file(s) of another kind left out, first in bad.json",
-    )
-
-
-def test_names_that_look_like_one_are_noted(tmp_path):
-    data = one(tmp_path, shape("Person"), shape("person "), shape("cat"))
-    assert data.classes == ("Person", "cat", "person ")
-    assert data.notes == (
-        "classes 'Person', 'person ' look like one; if they are, give them one name",
     )
 
 

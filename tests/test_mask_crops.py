@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from my_dataset import record_target
 from nets.contract import CompactMasks
 from utils.data.mask_crops import crop_mask
 from utils.data.records import ImageRecord, Instance, encode_mask, instance_masks
+from utils.data.targets import record_target
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 sparse = hnp.arrays(bool, st.tuples(st.integers(1, 70), st.integers(1, 9)), fill=st.just(False))

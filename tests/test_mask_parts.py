@@ -4,8 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from pycocotools import mask as coco_mask
 
-from utils.doctor.mask_parts import label_parts
+from utils.data.records import encode_mask
+from utils.doctor.mask_parts import encode_parts, find_parts
 
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 
@@ -28,18 +30,32 @@ def flood_fill(mask):
 
 
 SMALL_SHAPES = array_shapes(min_dims=2, max_dims=2, max_side=12)
+MASKS = arrays(np.uint8, SMALL_SHAPES, elements=st.integers(0, 1))
+
+
+def pixels(parts, shape):
+    return coco_mask.decode(encode_parts(parts, *shape))
 
 
 @settings(max_examples=300, deadline=None)
-@given(arrays(np.uint8, SMALL_SHAPES, elements=st.integers(0, 1)))
+@given(MASKS)
 def test_parts_are_those_of_a_flood_fill(mask):
-    labels, wanted = label_parts(mask), flood_fill(mask)
-    assert labels.shape == mask.shape
-    assert np.array_equal(labels > 0, mask > 0)
-    assert set(labels[labels > 0]) == set(range(1, wanted.max() + 1))
-    assert len(set(zip(labels.ravel(), wanted.ravel(), strict=True))) == len(set(wanted.ravel()))
+    parts, wanted = find_parts(encode_mask(mask)), flood_fill(mask)
+    found = {pixels([part], mask.shape).tobytes() for part in parts}
+    assert found == {(wanted == n).astype(np.uint8, order="F").tobytes()
+                     for n in range(1, wanted.max() + 1)}  # fmt: skip
+    assert [part.area for part in parts] == sorted(np.bincount(wanted[wanted > 0])[1:])[::-1]
+    for part in parts:
+        ys, xs = np.nonzero(pixels([part], mask.shape))
+        assert part.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+
+
+@settings(deadline=None)
+@given(MASKS.filter(np.any))
+def test_all_parts_together_are_the_run_lengths_that_the_mask_has(mask):
+    assert encode_parts(find_parts(encode_mask(mask)), *mask.shape) == encode_mask(mask)
 
 
 def test_pixels_that_touch_at_a_corner_are_one_part():
     mask = np.array([[1, 0, 0], [0, 5, 0], [0, 0, 0], [1, 0, 0]])
-    assert label_parts(mask).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [2, 0, 0]]
+    assert [part.area for part in find_parts(encode_mask(mask))] == [2, 1]

@@ -1,11 +1,16 @@
 """Every mistake in objects and classes is found where it is, and nowhere else."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from utils.data.formats.coco import read_coco
+from utils.data.formats.labelme import read_labelme
+from utils.data.outlines import CUT
 from utils.data.records import ImageRecord, Instance, RecordSet
 from utils.doctor.findings import Kind
 from utils.doctor.network_view import NetworkView
@@ -30,11 +35,6 @@ def box(x, y, width, height, label=1, iscrowd=0, size=(100, 100)):
     return Instance.from_mask(label, mask, iscrowd)
 
 
-def polygon(*points, label=1):
-    """Measured roughly, as only the outline matters here."""
-    return Instance(label, [list(points)], (10, 10, 20, 20), 400)
-
-
 def records(*instances, classes=("cat", "dog"), images=1, **fields):
     found = tuple(
         ImageRecord(i + 1, ROOT / f"{i}.png", 100, 100, tuple(instances)) for i in range(images)
@@ -54,17 +54,11 @@ GOOD = box(10, 10, 20, 20)
     [
         (GOOD, None),
         (box(0, 0, 2, 2), None),
-        (polygon(0, 0, 100, 0, 100, 100, 0, 100), None),
-        (polygon(-1, 0, 100, 0, 101, 100, 0, 101), None),
         (box(5, 5, 0, 0), Kind.NO_PIXELS),
         (box(5, 5, 1, 40), Kind.THIN),
         (box(5, 5, 40, 1), Kind.THIN),
         (box(5, 5, 1, 1), Kind.THIN),
         (box(5, 5, 1, 1, iscrowd=1), None),
-        (polygon(10, 10, 120, 10, 30, 30), Kind.OUTSIDE),
-        (polygon(10, 10, 30, 10, 30, 120), Kind.OUTSIDE),
-        (polygon(-20, 10, 30, 10, 30, 30), Kind.OUTSIDE),
-        (polygon(10, -20, 30, 10, 30, 30), Kind.OUTSIDE),
     ],
 )
 def test_each_mistake_of_an_object(instance, kind):
@@ -138,6 +132,13 @@ def test_mostly_crowd(crowds, found):
     assert object_count(data) == 20
 
 
+@pytest.mark.parametrize(("first", "judged"), [("train", True), ("all", True), ("val", False),
+                                               ("test", False)])  # fmt: skip
+def test_classes_are_judged_by_the_training_part_alone(first, judged):
+    found = check_classes({first: records(GOOD), "other": records(GOOD)})
+    assert bool(list(found)) == judged
+
+
 def test_no_objects_is_not_mostly_crowd():
     assert kinds(check_classes({"all": records()})) == {Kind.NO_OBJECTS_OF_CLASS.title}
 
@@ -179,8 +180,36 @@ def test_objects_out_of_the_anchors_range(side, number, kind, severity):
 
 def test_what_readers_say_is_handed_on_once():
     notes = ("2 outline(s) with too few points left out, first in a.json", "9 marked iscrowd")
-    similar = "classes 'Cat', 'cat' look like one; if they are, give them one name"
-    data = records(classes=("Cat", "cat"), notes=(*notes, similar))
-    (finding,) = check_notes([data, data])
-    assert (finding.kind, finding.what) == (Kind.READER.title, notes[0])
+    data = records(notes=(*notes, f"3 {CUT}, first in b.json"))
+    assert [(f.kind, f.where, f.what) for f in check_notes([data, data])] == [
+        (Kind.READER.title, "data", notes[0]),
+        (Kind.READER.title, "data", notes[1]),
+        (Kind.OUTSIDE.title, "data", f"3 {CUT}, first in b.json"),
+    ]
+    other = replace(data, root=Path("held_out"))
+    assert len(list(check_notes([data, other]))) == 6
     assert list(check_notes([records()])) == []
+
+
+@pytest.mark.parametrize(("name", "extent", "corners"), [
+    ("outside", (90, 40), [(80, 10), (120, 10), (120, 30), (80, 30)]),
+    ("inside", (90, 40), [(80, 10), (90.5, 10), (90.5, 30), (80, 30)]),
+])  # fmt: skip
+def test_outlines_that_leave_their_picture_are_found_in_every_format(
+    tmp_path, name, extent, corners
+):
+    Image.new("RGB", extent).save(tmp_path / "a.png")
+    shape = {"label": "cat", "points": corners, "shape_type": "polygon"}
+    labelme = {"imagePath": "a.png", "shapes": [shape]}
+    (tmp_path / "a.json").write_text(json.dumps(labelme), encoding="utf-8")
+    found = kinds(check_notes([read_labelme(tmp_path)]))
+    (tmp_path / "a.json").unlink()
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1,
+                         "segmentation": [[c for corner in corners for c in corner]]}],
+    }  # fmt: skip
+    (tmp_path / "all.json").write_text(json.dumps(coco), encoding="utf-8")
+    assert found == kinds(check_notes([read_coco(tmp_path)]))
+    assert found == ({Kind.OUTSIDE.title} if name == "outside" else set())

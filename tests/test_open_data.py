@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+import utils.data_parts
 import utils.open_data
 from my_dataset import read_data
 from utils.data.records import DataError
@@ -223,7 +224,8 @@ def own_split_set(drawn_pennfudan, monkeypatch):
     """A folder whose reader says which images to train on; one is in neither part."""
     records = read_data(drawn_pennfudan)
     own = replace(records, given_split=(records.names()[:3], records.names()[3:5]))
-    monkeypatch.setattr(utils.open_data, "read_data", lambda *_, **__: own)
+    for module in (utils.data_parts, utils.open_data):
+        monkeypatch.setattr(module, "read_data", lambda *_, **__: own)
     return drawn_pennfudan, own
 
 
@@ -254,3 +256,61 @@ def test_images_are_pooled_where_a_flag_says_what_is_held_out(own_split_set, tmp
     data = open_training_data(str(root), val_data=tmp_path / "other")
     assert names(data.train) == set(own.names())
     assert "all 6 images are pooled" in data.notes[0]
+
+
+def test_another_set_in_parts_is_judged_by_its_held_out_part(tmp_path, drawn_pennfudan):
+    description = open_training_data(str(drawn_pennfudan)).description()
+    draw_ids(tmp_path / "train", "a", "b", "d")
+    draw_ids(tmp_path / "val", "c")
+
+    def opened(part):
+        data = open_evaluation_data(description, ("person",), data=str(tmp_path), part=part)
+        return names(data)
+
+    assert opened("auto") == opened("val") == {"images/c.png"}
+    assert len(opened("train")) == 3
+    with pytest.raises(DataError, match="are two sets; name one of them with --data"):
+        opened("all")
+
+
+def test_the_models_own_set_in_parts_may_be_named_whole(tmp_path):
+    draw_ids(tmp_path / "train", "a", "b")
+    draw_ids(tmp_path / "val", "c")
+    description = open_training_data(str(tmp_path)).description()
+    data = open_evaluation_data(description, ("object",), data=str(tmp_path))
+    assert names(data) == {"images/c.png"}
+
+
+def test_crowds_alone_are_nothing_to_learn(tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    Image.new("RGB", (20, 20)).save(tmp_path / "b.png")
+    box = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1, "segmentation": box, "iscrowd": 1}
+            for n in (1, 2)
+        ],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=r"no object to learn.*iscrowd"):
+        open_training_data(str(tmp_path))
+
+
+def test_problems_are_collected_and_their_images_left_out(drawn_pennfudan):
+    (drawn_pennfudan / "PedMasks" / "empty_mask.png").unlink()
+    (drawn_pennfudan / "PNGImages" / "one_box.png").write_bytes(b"no picture")
+    problems = []
+    data = open_training_data(str(drawn_pennfudan), problems=problems)
+    assert len(data.train) + len(data.val) == 4
+    assert ["empty" in problems[0] or "empty" in problems[1], len(problems)] == [True, 2]
+
+
+def test_a_part_that_cannot_be_read_is_refused_with_all_problems(tmp_path):
+    draw_ids(tmp_path / "train", "a", "b", "c")
+    draw_ids(tmp_path / "val", "d")
+    (tmp_path / "train" / "images" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "val" / "masks" / "mask_classes.csv").write_text("nothing", encoding="utf-8")
+    with pytest.raises(DataError, match=r"(?s)2 problem\(s\).*a\.png.*mask_classes"):
+        open_training_data(str(tmp_path), problems=[])

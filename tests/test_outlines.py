@@ -135,6 +135,23 @@ def test_a_comb_across_the_border_keeps_its_teeth_only():
     assert np.array_equal(pixels([outlines.clip(comb, *SIZE)]), expected)
 
 
+@pytest.mark.parametrize(
+    ("parts", "is_out"),
+    [
+        ([], False),
+        ([[-1, -1, 101, -1, 101, 81]], False),
+        ([[-1.5, 0, 5, 0, 5, 5]], True),
+        ([[0, -1.5, 5, 0, 5, 5]], True),
+        ([[0, 0, 101.5, 0, 5, 5]], True),
+        ([[0, 0, 5, 0, 5, 81.5]], True),
+        ([[0, 0, 5, 0, 5, 5], [0, 0, 5, 0, 5, 10**400]], True),
+        ([{"size": [80, 100], "counts": "0"}], False),
+    ],
+)
+def test_what_reaches_out(parts, is_out):
+    assert outlines.reaches_out(parts, SIZE) == is_out
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(-150, 250), min_size=6, max_size=12).filter(lambda v: len(v) % 2 == 0))
 def test_clipping_moves_no_pixel_off_the_outline(polygon):

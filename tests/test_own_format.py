@@ -2,7 +2,8 @@
 
 import json
 import re
-import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,26 +11,16 @@ from PIL import Image, ImageDraw
 from test_commands import CPU, NETWORK, REPOSITORY, TINY, run_in
 
 PAGE = REPOSITORY / "docs" / "own_format.md"
-CODE = ("*.py", "nets", "utils", "tools")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A copy of the code with the page's reader in it, beside a folder of plates."""
-    root = tmp_path_factory.mktemp("project")
-    for pattern in CODE:
-        for path in REPOSITORY.glob(pattern):
-            if path.is_dir():
-                shutil.copytree(
-                    path, root / path.name, ignore=shutil.ignore_patterns("__pycache__")
-                )
-            else:
-                shutil.copy(path, root)
+def with_circles(project):
+    """The project with the page's reader in it, beside a folder of plates."""
     code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1]
-    with open(root / "my_dataset.py", "a", encoding="utf-8") as file:
+    with open(project / "my_dataset.py", "a", encoding="utf-8") as file:
         file.write("\n\n" + code)
-    draw_plates(root / "plates")
-    return root
+    draw_plates(project / "plates")
+    return project
 
 
 def draw_plates(folder):
@@ -47,12 +38,13 @@ def draw_plates(folder):
     (folder / "circles.csv").write_text("\n".join(rows), encoding="utf-8")
 
 
-def test_the_page_is_short(project):
+def test_the_page_is_short():
     code = re.search(r"def read_circles.*?\n\n\n", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     assert len(code.strip().splitlines()) <= 20
 
 
-def test_check_train_test_predict_and_convert_work(project):
+def test_check_train_test_predict_and_convert_work(with_circles):
+    project = with_circles
     checked = run_in(project, "-m", "tools.check", "plates", "--output", "checked")
     assert re.search(r"coli +10\nyeast +10", checked)
     trained = run_in(
@@ -68,3 +60,25 @@ def test_check_train_test_predict_and_convert_work(project):
     assert [category["name"] for category in coco["categories"]] == ["coli", "yeast"]
     areas = [a["area"] for a in coco["annotations"] if a["image_id"] == coco["images"][0]["id"]]
     assert np.allclose(areas, np.pi * 9**2, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("table", "wrong"),
+    [
+        ("image,class,x,y,radius\na.png,coli,1,2,abc", "abc"),
+        ("image;class;x;y;radius\na.png;coli;1;2;3", "'x'"),
+        ("image,class,x,y,radius\na.png,coli,1", "NoneType"),
+    ],
+)
+def test_a_wrong_table_ends_with_a_message(with_circles, tmp_path, table, wrong):
+    (tmp_path / "set").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "set" / "a.png")
+    (tmp_path / "set" / "circles.csv").write_text(table, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-m", "tools.check", tmp_path / "set", "--output", tmp_path / "out"],
+        cwd=with_circles, capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert result.returncode == 4
+    assert "circles.csv" in result.stderr
+    assert wrong in result.stderr
+    assert "Traceback" not in result.stderr

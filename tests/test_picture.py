@@ -96,9 +96,9 @@ def test_16_bits_are_taken(tmp_path):
         (b"\xef\xbb\xbf<HTML>", "not a picture"),
         (b"<!-- made by me --> <html lang='en'>", "not a picture"),
         (b"<!---->" * 150, "not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "format not taken"),
-        (answers.picture(1, "ICO"), "format not taken"),
-        (answers.picture(1, "JPEG2000"), "format not taken"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not a picture"),
+        (answers.picture(1, "ICO"), "not a picture"),
+        (answers.picture(1, "JPEG2000"), "not a picture"),
         (PNG[: len(PNG) // 2], "damaged"),
         (answers.picture(1, "JPEG")[:-60], "damaged"),
         (PNG[:20], "not a picture"),
@@ -111,6 +111,15 @@ def test_what_is_no_picture_has_a_reason(tmp_path, content, reason):
     assert error.details
     assert "a.part" not in error.details
     assert "replace or remove" not in error.details
+
+
+def test_formats_that_are_not_taken_reach_no_reader_of_theirs(tmp_path, monkeypatch):
+    def opened(*args, **kwargs):
+        raise AssertionError("Pillow's reader for ICO was called")
+
+    images.Image.init()
+    monkeypatch.setitem(images.Image.OPEN, "ICO", (opened, opened))
+    assert refused(tmp_path, answers.picture(1, "ICO")).reason == "not a picture"
 
 
 def test_a_web_page_is_called_one(tmp_path):

@@ -102,6 +102,33 @@ def test_what_cannot_be_read_is_told_each_time(pictures, decoded):
     assert sorted(decoded) == pictures[:2]
 
 
+def test_an_interrupted_look_keeps_what_was_decoded(pictures, decoded, monkeypatch):
+    bar = picture_cache.tqdm
+
+    def stopped(seen, *args, **options):
+        for number, one in enumerate(bar(seen, *args, **options)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield one
+
+    monkeypatch.setattr(picture_cache, "tqdm", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        look_at(pictures, pictures[0].parent)
+    monkeypatch.setattr(picture_cache, "tqdm", bar)
+    decoded.clear()
+    look_at(pictures, pictures[0].parent)
+    assert decoded == pictures[2:]
+
+
+def test_files_that_are_gone_leave_the_cache(pictures, cache):
+    look_at(pictures[:2], pictures[0].parent)
+    pictures[0].unlink()
+    look_at(pictures[2:], pictures[0].parent)
+    (file,) = cache.iterdir()
+    kept = json.loads(file.read_text(encoding="utf-8"))["pictures"]
+    assert sorted(kept) == [str(path) for path in pictures[1:]]
+
+
 def test_a_lower_pixel_limit_holds_for_known_pictures_too(pictures, monkeypatch):
     look_at(pictures, pictures[0].parent)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 11)  # refused from twice as many on: 4x6

@@ -128,7 +128,6 @@ def test_subset_names_what_is_missing():
         (("cat", "dog"), ("cat", "dog"), [1, 2]),
         (("cat", "dog"), ("dog", "cat"), [2, 1]),
         (("cat", "dog"), ("bird", "cat", "fish", "dog"), [2, 4]),
-        (("cat",), ("person",), [1]),
         (("cat",), ("dog", "cat"), [2]),
     ],
 )
@@ -140,6 +139,16 @@ def test_labels_follow_class_names(own, wanted, labels):
     assert [i.segmentation for i in moved.images[0].instances] == [objects[0].segmentation] * len(
         own
     )
+
+
+def test_the_only_class_takes_the_name_of_a_models_only_class():
+    cats = record_set(record("a.png", instance(1)), classes=("cat",))
+    moved = cats.with_classes(("person",), only_one=True)
+    assert (moved.classes, moved.images) == (("person",), cats.images)
+    with pytest.raises(DataError, match="class 'cat' is not one of person"):
+        cats.with_classes(("person",))
+    with pytest.raises(DataError, match="class 'cat' is not one of person, dog"):
+        cats.with_classes(("person", "dog"), only_one=True)
 
 
 def test_unknown_class_is_named():

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import random
 from collections import Counter
 from dataclasses import replace
@@ -494,6 +495,16 @@ GOOD = {"train": ["a"], "val": ["b"], "seed": 1, "data_fingerprint": "f"}
         json.dumps({**GOOD, "val": 3}),
         json.dumps({**GOOD, "val": ["a"]}),
         json.dumps({**GOOD, "fold": "one"}),
+        json.dumps({**GOOD, "seed": True}),
+        json.dumps({**GOOD, "seed": 1e300}),
+        json.dumps({**GOOD, "seed": math.inf}),
+        json.dumps({**GOOD, "train": "abc"}),
+        json.dumps({**GOOD, "train": [["a"]]}),
+        json.dumps({**GOOD, "val": ["b", "b"]}),
+        json.dumps({**GOOD, "group_by": "("}),
+        json.dumps({**GOOD, "group_by": "x{99999999999999}"}),
+        json.dumps({**GOOD, "group_by": "(" * 9999 + ")" * 9999}),
+        "[" * 100_000,
     ],
 )
 def test_unreadable_split_file_is_named(tmp_path, text):
@@ -501,6 +512,39 @@ def test_unreadable_split_file_is_named(tmp_path, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"split\.json: not a readable split file"):
         read_split(path, data_of(2))
+
+
+@pytest.mark.parametrize("side", ["train", "val"])
+def test_a_split_file_without_images_on_a_side_is_refused(tmp_path, side):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({**GOOD, side: []}), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"split\.json: {side} names no image"):
+        read_split(path, data_of(2))
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+fields = st.sampled_from([*GOOD, "group_by", "fold", "folds"])
+
+
+@given(values | st.dictionaries(fields, values).map(lambda changed: {**GOOD, **changed}))
+def test_any_json_gives_a_split_or_an_error(tmp_path_factory, content):
+    data = data_of(2)
+    path = tmp_path_factory.getbasetemp() / "split.json"
+    if isinstance(content, dict) and content.get("data_fingerprint") == "f":
+        content["data_fingerprint"] = data.fingerprint()
+    path.write_text(json.dumps(content), encoding="utf-8")
+    try:
+        split = read_split(path, data)
+    except DataError:
+        return
+    assert split.train
+    assert split.val
+    assert all(isinstance(name, str) for name in split.train + split.val)
+    split.summary()
 
 
 def test_missing_split_file_is_named(tmp_path):
@@ -511,3 +555,9 @@ def test_missing_split_file_is_named(tmp_path):
 def test_missing_field_is_named():
     with pytest.raises(DataError, match="data_fingerprint"):
         Split.from_dict({"train": [], "val": [], "seed": 0})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_two_large_groups_the_one_nearer_to_the_share_is_held_out(seed):
+    data = grouped_data([74, 96])  # 50 of 170 are wanted
+    assert len(make_split(data, seed, group_by=r"^g\d+").val) == 74

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from my_dataset import ReadOptions, read_data
+from my_dataset import read_data
 from utils.data.formats.via import find_via, read_via
+from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, instance_masks
 
 WIDTH, HEIGHT = 100, 80

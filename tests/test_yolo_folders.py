@@ -1,5 +1,7 @@
 """Where YOLO data sets keep their pictures: folders, parts and the data.yaml above them."""
 
+import time
+
 import pytest
 from PIL import Image
 
@@ -96,6 +98,15 @@ def test_rows_tell_labels_from_other_text(tmp_path, rows, is_yolo):
     picture(tmp_path / "b.png", "")
     picture(tmp_path / "c.png", rows)
     assert (find_yolo(tmp_path) == tmp_path) == is_yolo
+
+
+def test_long_lines_are_recognised_in_time(tmp_path):
+    picture(tmp_path / "a.png", "0" * 90_000 + " x")
+    start = time.perf_counter()
+    assert find_yolo(tmp_path) is None
+    picture(tmp_path / "a.png", "0" + " 0.5" * 60_000)  # longer than what is looked at
+    assert find_yolo(tmp_path) == tmp_path
+    assert time.perf_counter() - start < 2
 
 
 def test_files_that_are_recognised(tmp_path):

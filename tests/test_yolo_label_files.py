@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from utils.data.formats.yolo_label_files import LabelFiles, check_stays
+from utils.data.formats.yolo_label_files import LabelFiles
 from utils.data.records import DataError
 
 
@@ -52,15 +52,9 @@ def test_label_files_without_a_picture(tmp_path):
     assert [p.name for p in labels.lonely()] == ["b.txt", "c.png.txt", "trainer.txt"]
 
 
-def test_links_out_are_refused_and_links_inside_are_not(tmp_path):
+def test_a_label_folder_that_leads_out_is_refused(tmp_path):
     root = tmp_path / "root"
     path = picture(root / "images" / "a.png")
-    (root / "b.png").symlink_to(path)
-    check_stays(path, root)
-    check_stays(root / "b.png", root)
-    (root / "c.png").symlink_to(picture(tmp_path / "c.png"))
-    with pytest.raises(DataError, match=r"c\.png"):
-        check_stays(root / "c.png", root)
     (root / "labels").symlink_to(tmp_path)
     with pytest.raises(DataError, match="labels"):
         LabelFiles(root).find(path)

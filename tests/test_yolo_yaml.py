@@ -12,7 +12,6 @@ from utils.data.formats.yolo_yaml import (
     NOTHING,
     find_yaml,
     is_data_yaml,
-    read_text,
     read_yaml,
 )
 from utils.data.records import DataError
@@ -107,12 +106,6 @@ def test_what_is_wrong_is_named(tmp_path, text, parts):
 def test_files_that_are_not_there(tmp_path):
     refused(tmp_path / "gone.yaml", "is not a file")
     refused(tmp_path, "is not a file")
-    with pytest.raises(DataError, match="is not a file"):
-        read_text(tmp_path, 5)
-
-
-def test_a_byte_order_mark_is_left_out(tmp_path):
-    assert read_text(write(tmp_path, b"\xef\xbb\xbf0 1\r\n"), 9) == "0 1\r\n"
 
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(

@@ -23,11 +23,11 @@ from torchvision.models.detection.roi_heads import project_masks_on_boxes
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
-from my_dataset import record_target
 from nets import roi_align
 from utils.data.outlines import ellipse
 from utils.data.outlines import measure as measure_outline
 from utils.data.records import ImageRecord, instance_masks
+from utils.data.targets import record_target
 
 MAP_SIZES = ((32, 32), (64, 64), (80, 112), (128, 128))  # rows and columns of the largest map
 IMAGES, CHANNELS, BOXES, BINS = 2, 256, 512, 7

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
-from my_dataset import read_data
 from nets.mask_rcnn import ARCHITECTURES, anchor_sizes
 from utils.command_line import parse
 from utils.config import ConfigError, DataConfig, TrainConfig, argument, option
 from utils.conversion.convert import FORMATS, check_apart, convert
 from utils.data.images import limit_pixels
 from utils.data.records import DataError, RecordSet
+from utils.data_parts import WHOLE, places_of, read_parts
 from utils.doctor.examination import Looks, examine, look_at_all
 from utils.doctor.findings import counts, printable, report
 from utils.doctor.network_view import NetworkView
@@ -31,9 +31,8 @@ from utils.doctor.repair import repaired
 from utils.doctor.summary import class_table, part_table, text_table
 from utils.exit_codes import run
 from utils.folders import new_folder, safe_name
-from utils.open_data import find_parts
 
-WHOLE = "all"  # what the only part of an undivided set is called
+ALL = "all"  # what the only part of an undivided set is called
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,51 +68,38 @@ def main(config: CheckConfig) -> None:
             if folder and data:
                 check_apart(data, folder)
     view = NetworkView(config.min_size, config.max_size, anchor_sizes(config.arch))
-    parts, problems = read_parts(config)
+    places = places_of(config.data, config.val_data, config.format)
+    problems: list[str] = []
+    parts = read_parts(places, config.format, config.classes, config.reading, problems)
+    if not parts:
+        raise DataError("\n".join(problems))
+    missing = [str(place) for part, place in places.items() if part not in parts]
+    if whole := parts.get(WHOLE):
+        parts = divided(whole)
+    for records in parts.values():
+        print(records.summary())
     looks = look_at_all(parts)
     findings = examine(parts, problems, view, looks)
     if findings:
         print(report(findings) + "\n")
-    if parts:
-        print(text_table(part_table(parts, view)) + "\n\n" + text_table(class_table(parts)) + "\n")
-        page = write_page(new_folder(output), name, parts, findings, view, looks)
-        print(f"page: {page}")
-        if config.fix_to:
-            fix(parts, looks, len(problems), config.fix_to)
+    print(text_table(part_table(parts, view)) + "\n\n" + text_table(class_table(parts)) + "\n")
+    print(f"page: {write_page(new_folder(output), name, parts, findings, view, looks)}")
+    advice = "correct them"
+    if config.fix_to and missing:
+        advice += f"; --fix-to wrote nothing, {' and '.join(missing)} cannot be read"
+    elif config.fix_to:
+        fix(parts, looks, len(problems), config.fix_to)
+        advice += f", or check {config.fix_to}, which leaves them out"
     print(counts(findings))
     errors = sum(finding.severity == "error" for finding in findings)
     if errors:
-        raise DataError(f"{config.data}: {errors} error(s), listed above; correct them")
-
-
-def read_parts(config: CheckConfig) -> tuple[dict[str, RecordSet], list[str]]:
-    """The parts of the data set that can be read, and what is wrong with the rest."""
-    train, val = config.data, config.val_data
-    if val is None and (found := find_parts(train)):
-        train, val = found
-    problems: list[str] = []
-    parts = {}
-    beside = replace(config.reading, images=None)  # validation data has its images beside it
-    given = [("train", train, config.reading)] + ([("val", val, beside)] if val else [])
-    for part, source, options in given:
-        try:
-            parts[part] = read_data(source, config.format, config.classes, options, problems)
-        except DataError as error:
-            problems += error.problems
-    if list(parts) == ["train"] and val is None:
-        parts = divided(parts["train"])
-    elif len(parts) == 2:
-        try:
-            parts["val"] = parts["val"].with_classes(parts["train"].classes)
-        except DataError as error:
-            problems += error.problems
-    return parts, problems
+        raise DataError(f"{config.data}: {errors} error(s), listed above; {advice}")
 
 
 def divided(data: RecordSet) -> dict[str, RecordSet]:
     """A data set as its own files divide it; else it is one part."""
     if data.given_split is None:
-        return {WHOLE: data}
+        return {ALL: data}
     train, val = data.given_split
     others = sorted(set(data.names()) - {*train, *val})
     named = {"train": train, "val": val, "other": others}
@@ -124,9 +110,9 @@ def fix(parts: Mapping[str, RecordSet], looks: Looks, unused: int, folder: Path)
     """Write a repaired copy, and say what was done and what its format could not keep."""
     copies, done = repaired(parts, looks)
     if unused:
-        done.insert(0, f"{unused} annotation(s) left out that cannot be used, listed above")
+        done.insert(0, f"{unused} problem(s) listed above: their images left out")
     format = next(iter(copies.values())).format
-    named = {"" if part == WHOLE else part: data for part, data in copies.items()}
+    named = {"" if part == ALL else part: data for part, data in copies.items()}
     done += convert(named, format if format in FORMATS else "coco", folder)
     print("\n".join([f"repaired copy: {folder}", *(f"  {printable(text)}" for text in done)]))
 

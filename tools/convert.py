@@ -14,20 +14,19 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
-from my_dataset import read_data
 from utils.command_line import parse
 from utils.config import SHAPES, ConfigError, DataConfig, argument, option
 from utils.conversion.convert import DRAWN, FORMATS, check_apart, convert
 from utils.conversion.drawn_shapes import draw_shapes
 from utils.data.images import limit_pixels
 from utils.data.records import RecordSet
+from utils.data_parts import places_of, read_parts
 from utils.exit_codes import run
-from utils.open_data import find_parts, recognised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,8 @@ def main(config: ConvertConfig) -> None:
             write(config, draw_shapes(Path(drawn)))
         return
     check_apart(config.source, config.folder)
-    parts = read_parts(config)
+    places = places_of(config.source, format=config.format)
+    parts = read_parts(places, config.format, config.classes, config.reading)
     for records in parts.values():
         print(records.summary())
         for note in records.notes:
@@ -100,20 +100,6 @@ def write(config: ConvertConfig, parts: Mapping[str, RecordSet]) -> None:
     print(f"{count} images written: {config.folder} ({config.to})")
     for note in notes:
         print(f"  {note}")
-
-
-def read_parts(config: ConvertConfig) -> dict[str, RecordSet]:
-    """The data by part: ``train``, ``val`` and perhaps ``test``, or all of it as ``""``."""
-    places = dict(zip(("train", "val"), find_parts(config.source) or (), strict=False))
-    test = config.source / "test"
-    if places and test not in places.values() and test.is_dir() and recognised(test):
-        places["test"] = test
-    options = config.reading
-    parts = {}
-    for part, place in places.items() or {"": config.source}.items():
-        parts[part] = read_data(place, config.format, config.classes, options)
-        options = replace(options, images=None)  # other parts have theirs beside, as in training
-    return parts
 
 
 if __name__ == "__main__":

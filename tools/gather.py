@@ -30,7 +30,7 @@ from utils.folders import safe_name
 from utils.gathering import journal
 from utils.gathering.download import Limits, plain
 from utils.gathering.gatherer import NUMBER, Gatherer, file_stem
-from utils.gathering.journal import Entry, Journal
+from utils.gathering.journal import Journal, JournalEntry
 from utils.gathering.source_list import read_sources
 
 LONGEST_NAME = 100  # characters, so that it fits every file system in every script
@@ -117,7 +117,7 @@ def new_or_existing(folder: Path) -> Path:
     return folder
 
 
-def left_out(entries: Sequence[Entry]) -> list[str]:
+def left_out(entries: Sequence[JournalEntry]) -> list[str]:
     """How many were left out for each reason, most frequent first, with the first ten of each."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for entry in entries:

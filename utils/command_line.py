@@ -103,3 +103,16 @@ class _Tuple(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, tuple(values or ()))
+
+
+def as_arguments(config: CommandConfig, other: type[CommandConfig]) -> list[str]:
+    """The options that tell the command of ``other`` what ``config`` says, where it is not the
+    default."""
+    arguments: list[str] = []
+    for field in dataclasses.fields(other):
+        value = getattr(config, field.name, field.default)
+        if field.default is dataclasses.MISSING or value == field.default:
+            continue
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        arguments += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+    return arguments

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from my_dataset import READERS, ReadOptions
+from my_dataset import READERS
 from nets.mask_rcnn import ARCHITECTURES
+from utils.data.read_options import ReadOptions
 from utils.data.shapes import EPOCH_SCENES
 from utils.data.shapes import NAME as SHAPES
 from utils.data.splits import draw_problems

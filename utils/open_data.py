@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from my_dataset import READERS, InstanceDataset, ReadOptions, ShapesDataset, read_data
+from my_dataset import InstanceDataset, ShapesDataset, read_data
 from utils.data import shapes
-from utils.data.formats.yolo_yaml import find_yaml
-from utils.data.records import DataError, RecordSet
+from utils.data.read_options import ReadOptions
+from utils.data.records import DataError, RecordSet, refuse
 from utils.data.splits import Split, make_folds, make_split, own_split, read_split
 from utils.data.transforms import train_transforms
-
-TRAIN = "train"
-VALIDATION = ("val", "valid", "validation", "test")  # best first
+from utils.data_parts import TRAIN, VAL, find_parts, places_of, read_parts
 
 
 class TrainingData(NamedTuple):
@@ -56,13 +54,15 @@ def open_training_data(
     epoch_scenes: int = shapes.EPOCH_SCENES,
     seed: int = 0,
     check_always: bool = False,
+    problems: list[str] | None = None,
 ) -> TrainingData:
     """Training and validation data of a folder or of the built-in ``shapes``.
 
     Held out is what ``val_data`` or ``split_file`` say; else ``fold`` (1..``folds``) of so many, or
     with ``group_by`` whole groups; else what the data set's own folders or files say; else a part
-    that is drawn with the seed. Of a set in two folders, folds and groups divide the training part
-    alone.
+    that is drawn with the seed. Of a set in two folders, a split file, folds and groups divide the
+    training part alone. With ``problems``, images that cannot be used are left out, and what is
+    wrong with them is appended.
 
     Raises:
         DataError: the data is wrong, or the split is of another data set.
@@ -76,20 +76,19 @@ def open_training_data(
         val = ShapesDataset(shapes.HELD_OUT, held_out=True, **loading)
         split = Split((), val.data.names(), seed, val.data.fingerprint())
         return TrainingData(train, val, split, data, data)
-    source = Path(data)
+    places = places_of(Path(data), val_data, format)
+    parts = read_parts(places, format, classes, options, problems)
+    if problems and len(parts) < len(places):
+        refuse(problems, data)
+    source, val_source = (str(places.get(part, data)) for part in (TRAIN, VAL))
+    records = next(iter(parts.values()))
     notes: list[str] = []
-    if val_data is None and split_file is None and (parts := find_parts(source)):
-        source, val_data = parts
-        if folds or group_by:
-            notes.append(f"{val_data} is left alone: {source} is divided")
-            val_data = None
-    records = read_data(source, format, classes, options)
-    if val_data is not None:
-        if val_data.resolve() == source.resolve():
-            raise DataError(f"{val_data}: is the training data; leave --val-data out to split it")
-        beside = replace(options, images=None)  # validation data has its images beside it
-        val_records = read_data(val_data, format, classes, beside).with_classes(records.classes)
-        train_records = records
+    if VAL in parts and (split_file or folds or group_by):
+        notes.append(f"{val_source} is left alone: {source} is divided")
+        del parts[VAL]
+        val_source = source
+    if VAL in parts:
+        train_records, val_records = records, parts[VAL]
         split = Split(records.names(), val_records.names(), seed, records.fingerprint())
     else:
         split = _divide(records, seed, split_file, group_by, folds, fold)
@@ -98,15 +97,14 @@ def open_training_data(
     notes += _split_notes(records, split)
     train = InstanceDataset(train_records, flip, seed, **loading)
     val = InstanceDataset(val_records, **loading)
-    val_source = str(val_data or source)
-    return TrainingData(train, val, split, str(source), val_source, options, tuple(notes))
+    return TrainingData(train, val, split, source, val_source, options, tuple(notes))
 
 
 def _check_something_to_learn(records: RecordSet) -> None:
-    if not any(record.instances for record in records.images):
+    if not any(not one.iscrowd for record in records.images for one in record.instances):
         raise DataError(
-            f"{records.root}: the {len(records.images)} training images hold no object, so there "
-            "is nothing to learn; are the masks all zero?"
+            f"{records.root}: the {len(records.images)} training images hold no object to learn; "
+            "are the masks all zero, or all objects marked as crowds (iscrowd)?"
         )
 
 
@@ -144,31 +142,6 @@ def _split_notes(records: RecordSet, split: Split) -> list[str]:
     return notes
 
 
-def find_parts(root: Path) -> tuple[Path, Path] | None:
-    """The training and validation folders, or COCO files, of a data set that comes in parts.
-
-    ``train/`` beside ``val/``, ``valid/`` or ``test/``; or in ``annotations/`` one JSON with
-    "train" in its name beside one with "val" or "test". A set with a ``data.yaml`` is whole, for
-    that file divides it.
-    """
-    if find_yaml(root):
-        return None
-    files = {path.stem.lower(): path for path in root.glob("annotations/*.json")}
-    folders = {path.name.lower(): path for path in root.glob("*/")}
-    for places, fits in ((folders, str.__eq__), (files, str.__contains__)):
-        train = next((path for name, path in places.items() if fits(name, TRAIN)), None)
-        for part in VALIDATION:
-            val = next((path for name, path in places.items() if fits(name, part)), None)
-            if train and val and recognised(train) and recognised(val):
-                return train, val
-    return None
-
-
-def recognised(root: Path) -> bool:
-    """Whether any reader understands the folder or file."""
-    return any(reader.recognises(root) for reader in READERS.values())
-
-
 def open_evaluation_data(
     description: dict[str, Any],
     classes: Sequence[str],
@@ -188,8 +161,8 @@ def open_evaluation_data(
         format: the data's, or ``auto``.
         options: what the data's reader is to be told; for the model's own data, what it was told
             for training.
-        part: ``val``, ``train``, ``all``, or ``auto``: ``val`` of the model's own data set, ``all``
-            of another.
+        part: ``val``, ``train``, ``all``, or ``auto``: ``val`` of the model's own data set and of
+            one that comes in parts, ``all`` of another.
 
     Raises:
         DataError: there is no such data, or held-out images cannot be told from training images.
@@ -197,6 +170,8 @@ def open_evaluation_data(
     trained_classes = description.get("classes", classes)
     if data == shapes.NAME or (not data and description.get("format") == shapes.NAME):
         return _held_out_shapes(trained_classes, classes, part)
+    if data and (places := find_parts(Path(data), format)):
+        return _whole_part(places, part, trained_classes, classes, format, options)
     root = data or _own_root(description, part)
     if not data and format == "auto":
         format = description.get("format", "auto")
@@ -205,9 +180,28 @@ def open_evaluation_data(
         if root != description["root"]:
             options = replace(options, images=None)
     records = read_data(root, format, options=options)
-    records = records.with_classes(trained_classes).renamed(classes)
+    records = records.with_classes(trained_classes, only_one=True).renamed(classes)
     names = _names_of_part(description, records, bool(data), part)
     records = records if names is None else records.subset(names)
+    return InstanceDataset(records, compact_masks=True)
+
+
+def _whole_part(
+    places: dict[str, Path],
+    part: str,
+    trained_classes: Sequence[str],
+    classes: Sequence[str],
+    format: str,
+    options: ReadOptions,
+) -> InstanceDataset:
+    """A part of a given data set that comes in parts."""
+    if part == "all":
+        raise DataError(
+            f"{places[TRAIN]} and {places[VAL]} are two sets; name one of them with --data"
+        )
+    place = places[TRAIN if part == TRAIN else VAL]
+    records = read_data(place, format, options=options)
+    records = records.with_classes(trained_classes, only_one=True).renamed(classes)
     return InstanceDataset(records, compact_masks=True)
 
 

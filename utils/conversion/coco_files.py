@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from utils.conversion.converted_images import ConvertedImage
 from utils.conversion.drawn_outlines import polygons_of
 from utils.conversion.output_files import OutputFile, json_bytes
-from utils.conversion.scenes import Scene
 from utils.data.records import ImageRecord, Instance, Polygons, Rle
 from utils.evaluation.coco_evaluator import categories
 
 
 def coco_files(
-    classes: tuple[str, ...], scenes: Sequence[Scene], simplify: float
+    classes: tuple[str, ...], images: Sequence[ConvertedImage], simplify: float
 ) -> list[OutputFile]:
     """Polygons and run lengths stay what they are, crowd regions stay, category ids are labels.
 
@@ -21,24 +21,24 @@ def coco_files(
     """
 
     def annotations() -> bytes:
-        return json_bytes(coco_content(classes, scenes, simplify))
+        return json_bytes(coco_content(classes, images, simplify))
 
-    pictures = [OutputFile(f"images/{scene.name}", scene.picture) for scene in scenes]
+    pictures = [OutputFile(f"images/{image.name}", image.picture) for image in images]
     return [*pictures, OutputFile("annotations.json", annotations)]
 
 
 def coco_content(
-    classes: tuple[str, ...], scenes: Sequence[Scene], simplify: float
+    classes: tuple[str, ...], images: Sequence[ConvertedImage], simplify: float
 ) -> dict[str, Any]:
     """The lists of a COCO file; annotation ids count from 1."""
-    images: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for scene in scenes:
-        record = scene.record
-        images.append(
+    for image in images:
+        record = image.record
+        entries.append(
             {
                 "id": record.image_id,
-                "file_name": scene.name,
+                "file_name": image.name,
                 "width": record.width,
                 "height": record.height,
             }
@@ -55,7 +55,7 @@ def coco_content(
                     "iscrowd": instance.iscrowd,
                 }
             )
-    return {"images": images, "annotations": annotations, "categories": categories(classes)}
+    return {"images": entries, "annotations": annotations, "categories": categories(classes)}
 
 
 def _segmentation(instance: Instance, record: ImageRecord, simplify: float) -> Rle | Polygons:

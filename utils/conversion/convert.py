@@ -8,14 +8,15 @@ from pathlib import Path
 
 from utils.config import ConfigError
 from utils.conversion.coco_files import coco_files
+from utils.conversion.converted_images import ConvertedImage, converted_images
 from utils.conversion.id_mask_files import id_mask_files
 from utils.conversion.label_png_files import label_png_files
 from utils.conversion.labelme_files import labelme_files
-from utils.conversion.losses import Losses
-from utils.conversion.output_files import OutputFile, check_names, write_files
+from utils.conversion.not_kept import NotKept
+from utils.conversion.output_files import OutputFile, check_names, other_files, write_files
 from utils.conversion.pictures import Fit
-from utils.conversion.scenes import Scene, scenes_of
 from utils.conversion.yolo_files import yolo_files
+from utils.data.formats.labelme import find_labelme
 from utils.data.records import ImageRecord, RecordSet
 
 FORMATS = ("coco", "labelme", "id-masks", "yolo", "label-png")
@@ -55,7 +56,7 @@ def convert(
         overwrite: replace files that are there.
 
     Returns:
-        What could not be kept, for the person whose data it is.
+        What could not be kept, and what else lies in the folder, for the person whose data it is.
 
     Raises:
         ConfigError: the folder is in the data or the data in it, or a file is there already.
@@ -65,49 +66,61 @@ def convert(
     """
     whole = data if isinstance(data, Mapping) else {"": data}
     for part in whole.values():
-        check_apart(part.root, folder)
+        for place in _places_of(part):
+            check_apart(place, folder)
     classes = next(iter(whole.values())).classes
-    losses = Losses()
+    not_kept = NotKept()
     parts = {
         name: records
         for part, one in whole.items()
-        for name, records in _divided(part, one.with_classes(classes), losses).items()
+        for name, records in _divided(part, one.with_classes(classes), not_kept).items()
         if records
     }
     fit = Fit(size, multiple_of)
-    scenes = {
-        name: scenes_of(records, fit, losses, flat=to in FLAT) for name, records in parts.items()
+    images = {
+        name: converted_images(records, fit, not_kept, flat=to in FLAT)
+        for name, records in parts.items()
     }
-    files = _files(to, classes, scenes, simplify, by_kind)
+    files = _files(to, classes, images, simplify, by_kind)
     check_names(files, folder, overwrite)
     write_files(files, folder)
-    return [*([NO_VAL] if to == "yolo" and "val" not in parts else []), *losses.notes()]
+    notes = [NO_VAL] if to == "yolo" and "val" not in parts else []
+    return [*notes, *not_kept.notes(), *other_files(files, folder)]
 
 
 def check_apart(source: Path, folder: Path) -> None:
-    """Raise ``ConfigError`` if the new folder lies in the data or the data in it."""
+    """Raise ``ConfigError`` if the new folder lies in the data or the data, a folder or a file, in
+    it."""
     old, new = source.resolve(), folder.resolve()
-    if old.is_dir() and (new.is_relative_to(old) or old.is_relative_to(new)):
+    if old.exists() and (new.is_relative_to(old) or old.is_relative_to(new)):
         raise ConfigError(
             f"{folder}: overlaps with the data in {source}, which is never written to; name a "
             "folder beside it"
         )
 
 
-def _divided(part: str, data: RecordSet, losses: Losses) -> dict[str, tuple[ImageRecord, ...]]:
+def _places_of(data: RecordSet) -> set[Path]:
+    """The folders that a data set was read from."""
+    # Pictures may be links; labelme may keep its files beside their folder.
+    pictures = {record.path.resolve().parent for record in data.images}
+    jsons = find_labelme(data.root) if data.format == "labelme" else None
+    return {data.root, *pictures, *(path.parent for path in jsons or ())}
+
+
+def _divided(part: str, data: RecordSet, not_kept: NotKept) -> dict[str, tuple[ImageRecord, ...]]:
     """The records by part; those of a set that its own files divide, if it is no part itself."""
     if part or data.given_split is None:
         return {part: data.images}
     train, val = (data.subset(names).images for names in data.given_split)
     rest = set(data.names()).difference(*data.given_split)
-    losses.add("image(s) in no part of the data left out", min(rest, default=""), len(rest))
+    not_kept.add("image(s) in no part of the data left out", min(rest, default=""), len(rest))
     return {"train": train, "val": val}
 
 
 def _files(
     to: str,
     classes: tuple[str, ...],
-    parts: Mapping[str, Sequence[Scene]],
+    parts: Mapping[str, Sequence[ConvertedImage]],
     simplify: float,
     by_kind: bool,
 ) -> list[OutputFile]:
@@ -122,6 +135,6 @@ def _files(
     }
     return [
         file._replace(name=f"{part}/{file.name}" if part else file.name)
-        for part, scenes in parts.items()
-        for file in makers[to](classes, scenes)
+        for part, images in parts.items()
+        for file in makers[to](classes, images)
     ]

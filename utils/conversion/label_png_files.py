@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from utils.conversion.converted_images import ConvertedImage
 from utils.conversion.id_mask_files import COVERED, paint_objects
 from utils.conversion.output_files import OutputFile, label_names
 from utils.conversion.pictures import encoded
-from utils.conversion.scenes import Scene
 from utils.data.records import DataError
 from utils.drawing import text_font
 
 MOST_CLASSES = 255  # a palette has 256 colours, the first is the background's
 KINDS = {"img": "png", "label": "png", "label_viz": "png", "label_names": "txt"}
 OPACITY = 0.5
+Pixels = Callable[[ConvertedImage], np.ndarray]
+
 SMALLEST_TEXT, TEXT_SHARE = 11, 0.03  # text height in pixels, and as a share of the longer side
 
 
 def label_png_files(
-    classes: tuple[str, ...], scenes: Sequence[Scene], by_kind: bool
+    classes: tuple[str, ...], images: Sequence[ConvertedImage], by_kind: bool
 ) -> list[OutputFile]:
     """``NAME_json/`` holds ``img.png``, ``label.png``, ``label_viz.png`` and ``label_names.txt``;
     with ``by_kind``, ``img/``, ``label/``, ``label_viz/`` and ``label_names/`` hold ``NAME.png`` or
@@ -34,17 +36,20 @@ def label_png_files(
     """
     if len(classes) > MOST_CLASSES:
         raise DataError(f"label-png holds {MOST_CLASSES} classes, the data has {len(classes)}")
+    # The files of a picture are made one after the other, so each picture is decoded and its
+    # objects are drawn once, and no others are held meanwhile.
+    pixels, labels = lru_cache(1)(ConvertedImage.pixels), lru_cache(1)(_class_of_pixels)
     files = []
-    for scene in scenes:
+    for image in images:
         makers = (
-            partial(_img, scene),
-            partial(_label, scene),
-            partial(_label_viz, classes, scene),
+            partial(_img, image, pixels),
+            partial(_label, image, labels),
+            partial(_label_viz, classes, image, pixels, labels),
             partial(label_names, classes),
         )
         for (kind, suffix), maker in zip(KINDS.items(), makers, strict=True):
-            by_picture = f"{scene.stem}_json/{kind}.{suffix}"
-            name = f"{kind}/{scene.stem}.{suffix}" if by_kind else by_picture
+            by_picture = f"{image.stem}_json/{kind}.{suffix}"
+            name = f"{kind}/{image.stem}.{suffix}" if by_kind else by_picture
             files.append(OutputFile(name, maker))
     return files
 
@@ -59,34 +64,35 @@ def voc_palette() -> np.ndarray:
     return colours
 
 
-def _class_of_pixels(scene: Scene) -> tuple[np.ndarray, int]:
-    """uint8 (H, W), 0 is background, and how many pixels a later object of another class covers."""
-    values, covered = paint_objects(scene, [one.label for one in scene.objects])
-    return values.astype(np.uint8), covered
+def _class_of_pixels(image: ConvertedImage) -> np.ndarray:
+    """uint8 (H, W), 0 is background; pixels that an object of another class covers are counted."""
+    values, covered = paint_objects(image, [one.label for one in image.objects])
+    image.not_kept.add(COVERED, image.name, covered)
+    return values.astype(np.uint8)
 
 
-def _img(scene: Scene) -> bytes:
-    return encoded(scene.pixels())
+def _img(image: ConvertedImage, pixels: Pixels) -> bytes:
+    return encoded(pixels(image))
 
 
-def _label(scene: Scene) -> bytes:
-    labels, covered = _class_of_pixels(scene)
-    scene.losses.add(COVERED, scene.name, covered)
-    picture = Image.fromarray(labels)
+def _label(image: ConvertedImage, labels: Pixels) -> bytes:
+    picture = Image.fromarray(labels(image))
     picture.putpalette(voc_palette().ravel().tolist())  # which makes it a palette picture
     return encoded(picture)
 
 
-def _label_viz(classes: tuple[str, ...], scene: Scene) -> bytes:
+def _label_viz(
+    classes: tuple[str, ...], image: ConvertedImage, pixels: Pixels, labels: Pixels
+) -> bytes:
     """The picture tinted by class, and a legend at its right."""
-    labels, _ = _class_of_pixels(scene)
-    pixels = scene.pixels().astype(np.float32)
-    inside = labels > 0
+    tinted = pixels(image).astype(np.float32)
+    inside = labels(image) > 0
+    values = labels(image)[inside]
     colours = voc_palette()
-    pixels[inside] = (1 - OPACITY) * pixels[inside] + OPACITY * colours[labels[inside]]
-    picture = Image.fromarray(pixels.round().astype(np.uint8))
+    tinted[inside] = (1 - OPACITY) * tinted[inside] + OPACITY * colours[values]
+    picture = Image.fromarray(tinted.round().astype(np.uint8))
     size = max(SMALLEST_TEXT, round(max(picture.size) * TEXT_SHARE))
-    shown = {classes[n - 1]: tuple(colours[n].tolist()) for n in np.unique(labels[inside])}
+    shown = {classes[n - 1]: tuple(colours[n].tolist()) for n in np.unique(values)}
     legend = _legend(shown, size)
     sheet = Image.new(
         "RGB", (picture.width + legend.width, max(picture.height, legend.height)), "white"

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from utils.conversion.converted_images import ConvertedImage
 from utils.conversion.drawn_outlines import polygons_of
 from utils.conversion.output_files import OutputFile, json_bytes, label_names
 from utils.conversion.pictures import encoded
-from utils.conversion.scenes import Scene
 from utils.data.mask_crops import crop_mask
 from utils.data.records import ImageRecord, Instance
 
@@ -18,30 +18,30 @@ VERSION = "5.5.0"  # of labelme, the first fields of whose files these are
 
 
 def labelme_files(
-    classes: tuple[str, ...], scenes: Sequence[Scene], simplify: float
+    classes: tuple[str, ...], images: Sequence[ConvertedImage], simplify: float
 ) -> list[OutputFile]:
     """An object is a polygon, several of one ``group_id`` if it has parts, or a mask if it has a
     hole. Crowd regions are left out."""
     files: list[OutputFile] = []
-    for scene in scenes:
-        files.append(OutputFile(scene.name, scene.picture))
-        files.append(OutputFile(f"{scene.stem}.json", partial(_json, classes, scene, simplify)))
+    for image in images:
+        files.append(OutputFile(image.name, image.picture))
+        files.append(OutputFile(f"{image.stem}.json", partial(_json, classes, image, simplify)))
     return [*files, OutputFile("label_names.txt", partial(label_names, classes))]
 
 
-def _json(classes: tuple[str, ...], scene: Scene, simplify: float) -> bytes:
+def _json(classes: tuple[str, ...], image: ConvertedImage, simplify: float) -> bytes:
     shapes: list[dict[str, Any]] = []
-    for number, instance in enumerate(scene.objects, start=1):
+    for number, instance in enumerate(image.objects, start=1):
         name = classes[instance.label - 1]
-        shapes += _shapes(instance, scene.record, name, number, simplify)
+        shapes += _shapes(instance, image.record, name, number, simplify)
     content: dict[str, Any] = {
         "version": VERSION,
         "flags": {},
         "shapes": shapes,
-        "imagePath": scene.name,
+        "imagePath": image.name,
         "imageData": None,
-        "imageHeight": scene.record.height,
-        "imageWidth": scene.record.width,
+        "imageHeight": image.record.height,
+        "imageWidth": image.record.width,
     }
     return json_bytes(content, indent=2)
 

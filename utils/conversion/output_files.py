@@ -63,6 +63,20 @@ def write_files(files: Sequence[OutputFile], folder: Path) -> None:
         write_file(path, file.content())
 
 
+def other_files(files: Sequence[OutputFile], folder: Path) -> list[str]:
+    """A note on what else lies in the folder, hidden files aside; none if nothing does."""
+    written = {file.name for file in files}
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    seen = (path.as_posix() for path in paths if not any(p.startswith(".") for p in path.parts))
+    others = sorted(name for name in seen if name not in written)
+    if not others:
+        return []
+    return [
+        f"{len(others)} other file(s) were in {folder} before and stay, first {others[0]!r}; "
+        "remove those of an earlier conversion, or they may be read as part of this data"
+    ]
+
+
 def json_bytes(content: Any, indent: int | None = None) -> bytes:
     """UTF-8 with non-ASCII kept readable."""
     return f"{json.dumps(content, indent=indent, ensure_ascii=False)}\n".encode()

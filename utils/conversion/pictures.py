@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from utils.conversion.losses import Losses
+from utils.conversion.not_kept import NotKept
 from utils.data.images import IMAGE_SUFFIXES, load_image
 from utils.data.records import ImageRecord, Instance, encode_mask, to_rle
 
@@ -89,7 +89,7 @@ def fitted_pixels(pixels: np.ndarray, fit: Fit) -> np.ndarray:
     return np.pad(pixels, padding) if outer != inner else pixels
 
 
-def fitted_record(record: ImageRecord, fit: Fit, losses: Losses, place: str) -> ImageRecord:
+def fitted_record(record: ImageRecord, fit: Fit, not_kept: NotKept, place: str) -> ImageRecord:
     """The record of the picture at its new size.
 
     Polygons are scaled by numbers, run lengths to the nearest pixel. Areas and boxes are measured
@@ -101,7 +101,7 @@ def fitted_record(record: ImageRecord, fit: Fit, losses: Losses, place: str) -> 
         return record
     instances = [_fitted(instance, size, inner, outer) for instance in record.instances]
     kept = tuple(instance for instance in instances if instance.area)
-    losses.add(VANISHED, place, len(instances) - len(kept))
+    not_kept.add(VANISHED, place, len(instances) - len(kept))
     return replace(record, width=outer[0], height=outer[1], instances=kept)
 
 

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from utils.conversion.converted_images import ConvertedImage
 from utils.conversion.drawn_outlines import one_polygon
 from utils.conversion.output_files import OutputFile
-from utils.conversion.scenes import Scene
 
 
 def yolo_files(
-    classes: tuple[str, ...], parts: Mapping[str, Sequence[Scene]], simplify: float
+    classes: tuple[str, ...], parts: Mapping[str, Sequence[ConvertedImage]], simplify: float
 ) -> list[OutputFile]:
     """A row is the class, counted from 0, and one polygon in shares of the picture's sides, which
     reaches parts and holes by seams of no width. Crowd regions are left out.
@@ -23,19 +23,19 @@ def yolo_files(
         simplify: pixels that a traced outline may be off.
     """
     files = []
-    for part, scenes in parts.items():
+    for part, images in parts.items():
         below = f"{part}/" if part else ""
-        for scene in scenes:
-            files.append(OutputFile(f"images/{below}{scene.name}", scene.picture))
-            content = partial(_rows, scene, simplify)
-            files.append(OutputFile(f"labels/{below}{scene.stem}.txt", content))
+        for image in images:
+            files.append(OutputFile(f"images/{below}{image.name}", image.picture))
+            content = partial(_rows, image, simplify)
+            files.append(OutputFile(f"labels/{below}{image.stem}.txt", content))
     return [*files, OutputFile("data.yaml", partial(_data_yaml, classes, tuple(parts)))]
 
 
-def _rows(scene: Scene, simplify: float) -> bytes:
+def _rows(image: ConvertedImage, simplify: float) -> bytes:
     rows = []
-    for instance in scene.objects:
-        shares = one_polygon(instance, scene.record, simplify)
+    for instance in image.objects:
+        shares = one_polygon(instance, image.record, simplify)
         rows.append(" ".join([str(instance.label - 1), *(f"{share:.17g}" for share in shares)]))
     return "".join(f"{row}\n" for row in rows).encode()
 

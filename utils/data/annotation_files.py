@@ -1,4 +1,4 @@
-"""Opening annotation files: JSON from strangers, and paths that stay inside the data set."""
+"""Opening annotation files: text and JSON from strangers, and paths that stay in the data set."""
 
 from __future__ import annotations
 
@@ -13,27 +13,41 @@ LONGEST_NAME = 255  # bytes of a file name on common file systems
 MOST_BYTES = 2_000_000_000  # COCO's own training annotations are 0.5 GB
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file in UTF-8, with or without a byte order mark.
+def read_text(path: Path, most_bytes: int) -> str:
+    """A text file in UTF-8, with or without a byte order mark, line ends kept as they are.
 
     Raises:
-        DataError: missing, too large, not UTF-8, not JSON, nested too deep, or holding a number
-            that is not finite; the message names the file and the place.
+        DataError: not a file, unreadable, larger than ``most_bytes``, or not UTF-8.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path}: more than {MOST_BYTES // 10**9} GB of JSON; split the file")
-        with open(path, encoding="utf-8-sig") as file:
-            return json.load(file, parse_constant=_refuse_constant, parse_float=_finite_float)
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise DataError(f"{path}: cannot be read, it is not a file")
+        if path.stat().st_size > most_bytes:
+            raise DataError(f"{path}: is larger than {most_bytes} bytes, which no such file is")
+        return path.read_bytes().decode("utf-8-sig")
     except DataError:
         raise
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        DataError: as ``read_text``, or not JSON, nested too deep, or holding a number that is not
+            finite; the message names the file and the place.
+    """
+    text = read_text(path, MOST_BYTES)
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
     except RecursionError as error:
         raise DataError(f"{path}: is nested too deep to be an annotation file") from error
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: cannot be read as JSON ({error})") from error
 
 
@@ -57,16 +71,31 @@ def path_inside(root: Path, name: str, source: Path) -> Path:
         len(part.encode("utf-8", "replace")) > LONGEST_NAME for part in windows.parts
     )
     path = root.joinpath(*windows.parts) if not outside else root
-    try:
-        stays = not outside and path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links
-        stays = False
-    if not stays:
+    if outside or not is_inside(path, root):
         raise DataError(
             f"{source}: names {name!r}, which is not a file inside {root}; paths must be relative "
             "to the data set and stay in it"
         )
     return path
+
+
+def check_stays(path: Path, root: Path) -> None:
+    """Raise ``DataError`` for a path in ``root`` that a link leads out of it.
+
+    ``root`` may be a link itself.
+    """
+    if not is_inside(path, root):
+        raise DataError(
+            f"{path}: is behind a link that leads out of {root}; put the file itself there"
+        )
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether a path lies in ``root``, links followed; ``root`` may be a link itself."""
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links
+        return False
 
 
 def _refuse_constant(text: str) -> float:

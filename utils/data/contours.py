@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+REACH = 2048  # corners; what a new part is sewn to is looked for among so many
+
 
 class Region(NamedTuple):
     """A 4-connected set of pixels: its outline and those of its holes."""
@@ -208,11 +210,26 @@ def _distances(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.nda
 def _sewn(polygons: Sequence[list[float]]) -> list[float]:
     """One outline from several: from a corner of the first to each next one, around it, and back.
 
-    Each is sewn on where it starts, to the nearest corner of what there is.
+    Each is sewn on where it starts, to the nearest of the ``REACH`` corners before it. Neighbours
+    follow each other in what ``trace`` finds, so a seam is short without a look at all corners.
     """
-    whole = np.reshape(polygons[0], (-1, 2))
-    for polygon in polygons[1:]:
-        ring = np.reshape(polygon, (-1, 2))
-        near = int(np.argmin(((whole - ring[0]) ** 2).sum(axis=1)))
-        whole = np.concatenate([whole[: near + 1], ring, ring[:1], whole[near:]])
-    return whole.ravel().tolist()
+    rings = [np.reshape(polygon, (-1, 2)) for polygon in polygons]
+    corners = np.concatenate(rings)
+    place = list(range(len(corners)))  # of each step of the walk, its corner
+    following = [*range(1, len(corners)), 0]  # of each step, the next one
+    first = len(rings[0])
+    following[first - 1] = 0
+    for ring in rings[1:]:
+        start = max(0, first - REACH)
+        apart = corners[start:first] - corners[first]
+        near = start + int(np.argmin(np.einsum("ij,ij->i", apart, apart)))
+        after = first + len(ring)
+        # From the near corner into the ring, to its start again, to the near corner and on.
+        place += [first, near]
+        following += [len(place) - 1, following[near]]
+        following[near], following[after - 1] = first, len(place) - 2
+        first = after
+    walk = [0]
+    while following[walk[-1]]:
+        walk.append(following[walk[-1]])
+    return corners[[place[step] for step in walk]].ravel().tolist()

@@ -9,7 +9,9 @@ clipped silently.
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,10 @@ READING_RULE = "exif-upright rgb8 alpha-on-white int16/257 float-minmax"
 SWAPPING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION_TAG = 0x0112
 # What Pillow raises on damaged bytes, depending on the format and on what was hit.
-DAMAGE = (OSError, SyntaxError, ValueError, TypeError, EOFError)
+DAMAGE = (
+    OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError, LookupError,
+    ArithmeticError, RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def limit_pixels(most: int) -> None:
@@ -86,8 +91,8 @@ def upright_size(path: Path | str) -> tuple[int, int]:
     """
     with open_picture(path) as picture:
         width, height = picture.size
-        exif = _decoded(lambda opened: opened.getexif(), picture, path)
-        swapped = exif.get(ORIENTATION_TAG) in SWAPPING_ORIENTATIONS
+        turn = _decoded(lambda opened: opened.getexif().get(ORIENTATION_TAG), picture, path)
+        swapped = turn in SWAPPING_ORIENTATIONS
         if swapped and picture.format != "TIFF":  # of a TIFF, Pillow gives the upright size itself
             return height, width
         return width, height

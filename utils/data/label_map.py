@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from utils.data.annotation_files import read_text
 from utils.data.records import DataError, ImageRecord
 
 FILE_NAMES = ("labelmap.pbtxt", "label_map.pbtxt", "label_names.txt", "labels.txt", "classes.txt")
@@ -43,25 +44,16 @@ def read_label_map(path: Path | str) -> tuple[str, ...]:
             names the file and the line or id.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); name a class list") from error
-    if len(data) > MOST_BYTES:
-        raise DataError(f"{path}: is larger than {MOST_BYTES} bytes, which no class list is")
+    text = read_text(path, MOST_BYTES)
     names = _pbtxt_names(text, path) if path.suffix.lower() == ".pbtxt" else _lines(text)
     if not names:
         raise DataError(f"{path}: names no class; write one name per line")
-    for n, name in enumerate(names):
-        check_name(name, f"{path}: class {n + 1}")
-        if name in names[:n]:
+    seen: set[str] = set()
+    for n, name in enumerate(names, start=1):
+        check_name(name, f"{path}: class {n}")
+        if name in seen:
             raise DataError(f"{path}: names {name!r} twice; remove one, names must differ")
+        seen.add(name)
     return tuple(names)
 
 
@@ -91,9 +83,15 @@ def class_names(found: Iterable[str], folders: Sequence[Path], source: Path) -> 
         path = find_label_map(folder)
         if path is None:
             continue
-        names = read_label_map(path)
-        for name in used:
-            _check_listed(name, names, path, source)
+        names = tuple(name for name in read_label_map(path) if name not in NOT_CLASSES)
+        if not names:
+            raise DataError(f"{path}: names no class but the background; write one name per line")
+        for name in sorted(set(used) - set(names))[:1]:
+            near = difflib.get_close_matches(name, names, 1, 0.0)
+            raise DataError(
+                f"{source}: an object is of class {name!r}, which is not in {path} (nearest: "
+                f"{near[0]!r}); correct the label or add the class to the list"
+            )
         return names
     if not used:
         raise DataError(
@@ -140,16 +138,6 @@ def _essence(name: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         return word[:-1]
     return word
-
-
-def _check_listed(name: str, names: Sequence[str], path: Path, source: Path) -> None:
-    if name in names:
-        return
-    near = difflib.get_close_matches(name, names, 1, 0.0)
-    raise DataError(
-        f"{source}: an object is of class {name!r}, which is not in {path} (nearest: "
-        f"{near[0]!r}); correct the label or add the class to the list"
-    )
 
 
 def _lines(text: str) -> list[str]:

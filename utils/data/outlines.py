@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import math
-import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -25,10 +23,12 @@ from utils.data.records import DataError, Instance, Rle, encode_mask, to_rle
 SAGITTA = 0.05  # a polygon stays this close (pixels) to the circle it stands for
 MOST_CORNERS = 720
 FAR = 1e9  # coordinates beyond are moved here, where float64 still tells a millionth of a pixel
+BEYOND = 1.0  # pixels that an outline may reach out of its picture without a word
 MOST_STEPS = 5_000_000  # pixels along one outline; pycocotools takes 40 bytes and more for each
 
 TOO_FEW_POINTS = "outline(s) with too few points left out"
 NO_PIXELS = "object(s) without a pixel in their picture left out (outside it, or too thin)"
+CUT = "outline(s) that reach outside their picture cut at the border"
 
 
 def circle(x: float, y: float, radius: float) -> list[float]:
@@ -83,6 +83,17 @@ def clip(polygon: Sequence[float], width: int, height: int) -> list[float]:
     if len(points) < 3:
         return []
     return [coordinate for point in points for coordinate in point]
+
+
+def reaches_out(parts: Iterable[Sequence[float] | Rle], size: tuple[int, int]) -> bool:
+    """Whether one of the polygons among ``parts`` leaves a picture of width and height ``size`` by
+    more than ``BEYOND``; run lengths cannot."""
+    return any(
+        min(part[axis::2]) < -BEYOND or max(part[axis::2]) > side + BEYOND
+        for part in parts
+        if not isinstance(part, dict)
+        for axis, side in enumerate(size)
+    )
 
 
 def measure(
@@ -154,7 +165,7 @@ def png_mask(text: Any, corners: Sequence[float], size: tuple[int, int], where: 
             crop = np.asarray(picture) != 0
     except DataError:
         raise
-    except (*DAMAGE, Image.DecompressionBombError, struct.error, zlib.error, LookupError) as error:
+    except DAMAGE as error:
         raise DataError(f"{where} is not a PNG as base64 text ({error}); draw it again") from error
     mask = np.zeros((height, width), np.uint8)
     x, y = math.floor(left), math.floor(top)

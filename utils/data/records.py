@@ -116,16 +116,17 @@ class RecordSet:
         images = tuple(by_name[name] for name in names)
         return replace(self, images=images, given_split=None)
 
-    def with_classes(self, classes: Sequence[str]) -> RecordSet:
+    def with_classes(self, classes: Sequence[str], only_one: bool = False) -> RecordSet:
         """The same objects with labels counted in ``classes``, matched by name.
 
-        A data set of one class takes on the name of a model of one class, whatever its own.
+        With ``only_one``, the class of a set that has one is the class of a model that has one,
+        whatever their names.
 
         Raises:
             DataError: a class of the data is not in ``classes``.
         """
         classes = tuple(classes)
-        if len(classes) == len(self.classes) == 1 or classes == self.classes:
+        if classes == self.classes or (only_one and len(classes) == len(self.classes) == 1):
             return replace(self, classes=classes)
         unknown = [name for name in self.classes if name not in classes]
         if unknown:
@@ -175,16 +176,16 @@ def settle(found: Sequence[str], total: int, problems: list[str] | None) -> None
         DataError: there are problems and no list for them.
     """
     if problems is None:
-        refuse(found, total)
+        refuse(found, f"{total} image(s)")
     else:
         problems.extend(found)
 
 
-def refuse(problems: Sequence[str], total: int) -> None:
+def refuse(problems: Sequence[str], where: str) -> None:
     """Raise ``DataError`` with the first ten of the problems, if there are any."""
     if problems:
         shown = "\n".join(first_ten(problems))
-        raise DataError(f"{len(problems)} problem(s) in {total} image(s):\n{shown}", problems)
+        raise DataError(f"{len(problems)} problem(s) in {where}:\n{shown}", problems)
 
 
 def first_ten(texts: Iterable[str]) -> list[str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from utils.data.annotation_files import read_json
+from utils.data.outlines import shown
 from utils.data.records import DataError, RecordSet, first_ten
 from utils.data.stratified_draw import Unit, draw_part
 
 TUTORIAL_IMAGES, TUTORIAL_HELD_OUT = 170, 50  # PennFudan, as torchvision's tutorial splits it
 HELD_OUT_SHARE = 0.2
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,22 @@ class Split:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Split:
+    def from_dict(cls, values: Any) -> Split:
         """Read what ``to_dict`` wrote; raises ``DataError`` if a field is missing or wrong."""
-        try:
-            return cls(
-                tuple(values["train"]),
-                tuple(values["val"]),
-                int(values["seed"]),
-                str(values["data_fingerprint"]),
-                str(values.get("group_by", "")),
-                int(values.get("fold", 0)),
-                int(values.get("folds", 0)),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"not a split: {error!r} is missing or wrong") from error
+        if not isinstance(values, dict):
+            raise DataError(f"not a split: {shown(values)}, must be an object with train and val")
+        split = cls(
+            _side(values, "train"),
+            _side(values, "val"),
+            _typed(values, "seed", int),
+            _typed(values, "data_fingerprint", str),
+            _typed({"group_by": "", **values}, "group_by", str),
+            _typed({"fold": 0, **values}, "fold", int),
+            _typed({"folds": 0, **values}, "folds", int),
+        )
+        if problem := _pattern_problem(split.group_by):
+            raise DataError(f"not a split: group_by {shown(split.group_by)} {problem}")
+        return split
 
     def check_sides(self) -> None:
         """Raise ``DataError`` if an image of this one data set is on both sides."""
@@ -167,10 +172,16 @@ def read_split(path: Path, data: RecordSet) -> Split:
         DataError: the file cannot be read, or was drawn from other data.
     """
     try:
-        split = Split.from_dict(json.loads(path.read_text(encoding="utf-8-sig")))
+        split = Split.from_dict(read_json(path))
         split.check_sides()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable split file ({error})") from error
+    except DataError as error:
+        what = str(error).removeprefix(f"{path}: ")
+        raise DataError(f"{path}: not a readable split file ({what})") from error
+    if not (split.train and split.val):
+        raise DataError(
+            f"{path}: {'val' if split.train else 'train'} names no image; both sides need one, so "
+            "make a new split"
+        )
     if split.data_fingerprint != data.fingerprint():
         raise DataError(
             f"{path}: was drawn from other data than {data.root} (images or labels differ); "
@@ -182,10 +193,8 @@ def read_split(path: Path, data: RecordSet) -> Split:
 def draw_problems(group_by: str, folds: int | None, fold: int | None) -> list[str]:
     """What is wrong with the flags that say how to draw."""
     problems = []
-    try:
-        re.compile(group_by)
-    except re.error as error:
-        problems.append(f"--group-by {group_by} is not a regular expression: {error}")
+    if problem := _pattern_problem(group_by):
+        problems.append(f"--group-by {group_by} {problem}")
     if folds is None and fold is not None:
         problems.append(f"--fold {fold} goes with --folds, which says how many there are")
     elif folds is not None and folds < 2:
@@ -204,6 +213,34 @@ def group_of(name: str, pattern: str) -> tuple[str, ...]:
     match = re.search(pattern, name)
     found = (match.groups(default="") or (match[0],)) if match else ()
     return found if any(found) else ()
+
+
+def _pattern_problem(pattern: str) -> str:
+    """Why a text is no pattern to group by; empty if it is one."""
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"is not a regular expression: {error}"
+    return ""
+
+
+def _typed(values: dict[str, Any], name: str, kind: type[Value]) -> Value:
+    value = values.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        word = {int: "a whole number", str: "text", list: "a list of image names"}[kind]
+        raise DataError(f"not a split: {name} is {shown(value)}, must be {word}")
+    return value
+
+
+def _side(values: dict[str, Any], name: str) -> tuple[str, ...]:
+    """The image names of one side, which has none where images are drawn fresh."""
+    names = _typed(values, name, list)
+    wrong = [one for one in names if not isinstance(one, str)]
+    if wrong:
+        raise DataError(f"not a split: {name} holds {shown(wrong[0])}, must hold image names")
+    if len(set(names)) < len(names):
+        raise DataError(f"not a split: {name} names an image twice")
+    return tuple(names)
 
 
 def _shuffled_units(data: RecordSet, seed: int, group_by: str) -> list[Unit]:

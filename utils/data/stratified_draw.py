@@ -41,10 +41,11 @@ def draw_part(
     """Divide units into a part, about ``share`` of the images of every class, and the rest.
 
     From the rarest class to the commonest, and in the order of the units: each undecided unit that
-    holds the class joins the part if that brings the part's count of images of the class closer to
-    the share, else it stays in the rest. A class of two or more units is on both sides where that
-    can be had; one of a single unit stays in the rest. (A simple form of the stratification of
-    Sechidis, Tsoumakas and Vlahavas 2011, which also begins with the rarest label.)
+    holds the class joins the part if the share misses that many images of the class, or up to half
+    as many more, else it stays in the rest. A class of two or more units is on both sides where
+    that can be had; one of a single unit stays in the rest. Of groups, one more joins while that
+    brings the part closer to its size. (A simple form of the stratification of Sechidis,
+    Tsoumakas and Vlahavas 2011, which also begins with the rarest label.)
 
     Args:
         units: at least ``least_rest + 1``, shuffled.
@@ -63,6 +64,8 @@ def draw_part(
             draw.take_one(label)
     if even:
         draw.fill()
+    elif any(unit.images[ALL_IMAGES] > 1 for unit in units):
+        draw.approach_size()
     if not draw.part:
         draw.take_one(ALL_IMAGES)
     part = [unit for number, unit in enumerate(units) if number in draw.part]
@@ -107,7 +110,7 @@ class _Draw:
                 continue
             self.decided.add(number)
             is_last = any(self.left[other] == 1 for other in self.units[number].images)
-            if not is_last and self._brings_closer(number, label) and self._has_room(number):
+            if not is_last and self._is_wanted(number, label) and self._has_room(number):
                 self._join(number)
 
     def take_one(self, label: int) -> None:
@@ -136,6 +139,23 @@ class _Draw:
             elif self._has_room(number):
                 self._join(number)
 
+    def approach_size(self) -> None:
+        """Take groups while one brings the part closer to its size, always the one that does most;
+        the last one of a class stays."""
+        while True:
+            missing = self.wanted[ALL_IMAGES] - self.held[ALL_IMAGES]
+            off_by = {
+                number: abs(missing - unit.images[ALL_IMAGES])
+                for number, unit in enumerate(self.units)
+                if number not in self.part
+                and self._has_room(number)
+                and all(self.left[label] > 1 for label in unit.images)
+            }
+            nearest = min(off_by, key=lambda number: off_by[number], default=None)
+            if nearest is None or off_by[nearest] >= abs(missing):
+                return
+            self._join(nearest)
+
     def _missing(self, number: int) -> Fraction:
         """How many images the least needed class of a unit is short of its share."""
         labels = self.units[number].images
@@ -146,14 +166,14 @@ class _Draw:
         lost = [label for label in images if label > NO_OBJECTS and self.holders[label] == 1]
         return len(lost), images[ALL_IMAGES]
 
-    def _brings_closer(self, number: int, label: int) -> bool:
+    def _is_wanted(self, number: int, label: int) -> bool:
         missing = self.wanted[label] - self.held[label]
-        return abs(missing - self.units[number].images[label]) < abs(missing)
+        return 2 * self.units[number].images[label] <= 3 * missing
 
     def _has_room(self, number: int) -> bool:
         """Whether enough units would remain and, where the size matters, the part has room."""
         enough_left = self.left[ALL_IMAGES] > self.least_rest
-        return enough_left and (not self.even or self._brings_closer(number, ALL_IMAGES))
+        return enough_left and (not self.even or self._is_wanted(number, ALL_IMAGES))
 
     def _join(self, number: int) -> None:
         self.part.add(number)

@@ -7,19 +7,22 @@ Errors stop a run, warnings and notes do not. ``python -m tools.check DATA`` sho
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from utils.data.images import check_resizable
+from utils.data.images import IMAGE_SUFFIXES, check_resizable
 from utils.data.records import DataError, ImageRecord, RecordSet, refuse
+from utils.data_parts import TEST, VAL
 from utils.doctor.findings import Finding, Kind, report, worst_first
 from utils.doctor.mask_checks import check_masks
 from utils.doctor.network_view import NetworkView
 from utils.doctor.object_checks import check_anchors, check_classes, check_notes, check_objects
-from utils.doctor.picture_cache import Look, look_at
+from utils.doctor.picture_cache import Look, look, look_at
 
 Looks = Mapping[Path, Look]
+SIZE = re.compile(r"\b(\d+)x(\d+)\b")
 
 
 def examine(
@@ -31,34 +34,38 @@ def examine(
     """All that can be found wrong with a data set, worst first.
 
     Args:
-        parts: the record sets by name; the first is trained on.
+        parts: the record sets by name; the first is trained on, unless it is called ``val``.
         problems: what a tolerant reader (``read_data(..., problems=...)``) could not use.
         view: what the network will see.
         looks: every picture as decoded; decoded here if it is not given.
     """
     looks = look_at_all(parts) if looks is None else looks
-    findings = [Kind.ANNOTATION.at(*_split_problem(problem)) for problem in problems]
+    findings = [_reader_problem(problem) for problem in problems]
     for part, data in parts.items():
         for record in data.images:
             findings += _check_picture(record, looks[record.path], view)
         findings += _check_empty(part, data)
         findings += check_objects(data, view)
         findings += check_anchors(part, data, view)
-        findings += check_masks(part, data)
+    findings += check_masks(parts)
+    if not problems:  # else what is missing may be what cannot be used
+        findings += _check_enough(parts)
     findings += _check_duplicates(parts, looks)
     findings += check_classes(parts)
     findings += check_notes(parts.values())
     return worst_first(set(findings))
 
 
-def check_data(parts: Mapping[str, RecordSet], view: NetworkView) -> list[Finding]:
-    """What is to be said of data that a run can use, worst first.
+def check_data(
+    parts: Mapping[str, RecordSet], problems: Sequence[str], view: NetworkView
+) -> list[Finding]:
+    """What is to be said of data that a run can use, worst first; arguments as of ``examine``.
 
     Raises:
         DataError: it cannot; the message names the first ten places of every kind of error, and
             ``problems`` are all.
     """
-    findings = examine(parts, (), view)
+    findings = examine(parts, problems, view)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         raise DataError(
@@ -71,7 +78,7 @@ def check_sizes(images: Sequence[ImageRecord], min_size: int, max_size: int) -> 
     """Raise ``DataError`` naming images too thin to be resized; no file is read."""
     view = NetworkView(min_size, max_size)
     thin = [str(finding) for record in images for finding in _check_thin(record, view)]
-    refuse(thin, len(images))
+    refuse(thin, f"{len(images)} image(s)")
 
 
 def look_at_all(parts: Mapping[str, RecordSet]) -> dict[Path, Look]:
@@ -114,6 +121,17 @@ def _check_thin(record: ImageRecord, view: NetworkView) -> Iterator[Finding]:
         yield Kind.TOO_THIN.at(record.path, str(error))
 
 
+def _check_enough(parts: Mapping[str, RecordSet]) -> Iterator[Finding]:
+    """There is something to learn, and an image to spare."""
+    part, data = next(iter(parts.items()), ("", None))
+    if data is None or part in (VAL, TEST):
+        return
+    if all(one.iscrowd for record in data.images for one in record.instances):
+        yield Kind.NOTHING.at(data.root, f"none of the {len(data.images)} images holds an object")
+    elif len(parts) == 1 and len(data.images) == 1:
+        yield Kind.NOTHING.at(data.root, "1 image; one more is needed, to be held out")
+
+
 def _check_empty(part: str, data: RecordSet) -> Iterator[Finding]:
     empty = [record for record in data.images if not record.instances]
     if empty:
@@ -130,6 +148,19 @@ def _check_duplicates(parts: Mapping[str, RecordSet], looks: Looks) -> Iterator[
             else:
                 what = f"({part}) has the pixels of {first} ({first_part})"
                 yield Kind.LEAK.at(path, what)
+
+
+def _reader_problem(problem: str) -> Finding:
+    """A reader's message as a finding; what other checks would have said has their kind."""
+    where, what = _split_problem(problem)
+    sizes = [(int(width), int(height)) for width, height in SIZE.findall(what)]
+    if "upright" in what and len(sizes) == 2:  # said of the picture and of its labels
+        kind = Kind.SWAPPED if sizes[0] == sizes[1][::-1] else Kind.SIZE
+    elif Path(where).suffix.lower() in IMAGE_SUFFIXES and look(Path(where)).problem:
+        kind = Kind.UNREADABLE
+    else:
+        kind = Kind.ANNOTATION
+    return kind.at(where, what)
 
 
 def _split_problem(problem: str) -> tuple[str, str]:

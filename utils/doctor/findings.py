@@ -48,9 +48,10 @@ class Kind(Enum):
     TOO_THIN = "error", "pictures too thin for the network", "cut or pad them, or remove them"
     BLURRED = (
         "error", "blurred id masks",
-        "export the masks again as PNG without anti-aliasing and never as JPEG; --fix-to drops "
-        "the stray numbers",
+        "export the masks again as PNG without anti-aliasing and never as JPEG; --fix-to leaves "
+        "these images out",
     )  # fmt: skip
+    NOTHING = "error", "nothing to learn", "label some objects, or name the folder that has labels"
     LEAK = (
         "warning", "same picture on both sides of the split",
         "remove one, the model is judged on what it was trained on; --fix-to keeps the held-out "

@@ -2,97 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
+from utils.data.formats.id_masks import find_layout
+from utils.data.formats.mask_pairs import MASK_SUFFIX
 from utils.data.images import list_images, open_picture
-from utils.data.records import DataError, ImageRecord, Instance, RecordSet, encode_mask, to_rle
+from utils.data.records import DataError, ImageRecord, Instance, RecordSet, to_rle
 from utils.doctor.findings import Finding, Kind
-from utils.doctor.mask_parts import label_parts
+from utils.doctor.mask_parts import encode_parts, find_parts
 from utils.doctor.object_checks import object_name
+from utils.doctor.stray_numbers import stray_objects
 
 FORMAT = "id-masks"
-STRAY_PIXELS, STRAY_FILL = 4, 0.1  # a stray number has few pixels, or they fill little of its box
-MOST_STRAY = 20  # stray numbers in a mask, if they are also half of all: real objects may be tiny
 LEAST_PART = 10  # pixels of a part that counts as one
+REAL_PART = 0.1  # share of an object's largest part that its second has in a mask of several
+BINARY_MASKS = 1 / 3  # share of the masks with objects that hold several, if masks are binary
 SIXTEEN_BITS, PALETTE = ("I", "I;16", "I;16B", "I;16L"), "P"
 
+Pieces = list[list[Instance]]  # of one image: the separate parts of each object
 
-def check_masks(part: str, data: RecordSet) -> Iterator[Finding]:
+
+def check_masks(parts: Mapping[str, RecordSet]) -> Iterator[Finding]:
     """Masks that were blurred, numbers shared by several parts, and unusual picture modes."""
-    if data.format != FORMAT:
-        return
-    blurred = set()
-    for record in data.images:
-        stray = stray_objects(record)
-        if stray:
-            blurred.add(record.path)
-            what = f"{len(stray)} of the {len(record.instances)} numbers in its mask are stray"
-            yield Kind.BLURRED.at(record.path, f"{what}, of few pixels scattered along outlines")
-    clean = tuple(record for record in data.images if record.path not in blurred)
-    yield from _check_parts(part, replace(data, images=clean))
-    yield from _check_modes(data.root)
+    clean: dict[str, list[tuple[ImageRecord, Pieces]]] = {}
+    for part, data in parts.items():
+        if data.format != FORMAT:
+            continue
+        id_masks, class_masks = _mask_files(data.root)
+        clean[part] = []
+        for record in data.images:
+            if stray := stray_objects(record):
+                of = f"{len(stray)} of the {len(record.instances)} numbers in this mask"
+                where = _mask_of(record, id_masks)
+                yield Kind.BLURRED.at(where, f"{of} are stray, of few pixels along outlines")
+            else:
+                clean[part].append((record, separate_objects(record)))
+        yield from _check_modes(data.root, id_masks + class_masks)
+    binary = are_binary([pieces for found in clean.values() for _, pieces in found])
+    for part, found in clean.items():
+        yield from _check_parts(part, parts[part], found, binary)
 
 
-def stray_objects(record: ImageRecord) -> set[int]:
-    """Which objects of an image (from 0) are debris of a blurred mask; none if it is not."""
-    stray = set()
-    for number, one in enumerate(record.instances):
-        box = one.bbox[2] * one.bbox[3]
-        if one.area <= STRAY_PIXELS or one.area < STRAY_FILL * box:
-            stray.add(number)
-    is_blurred = len(stray) >= MOST_STRAY and 2 * len(stray) >= len(record.instances)
-    return stray if is_blurred else set()
-
-
-def is_binary(data: RecordSet) -> bool:
-    """Whether every mask holds one number at most, and one of them several separate parts."""
-    if data.format != FORMAT or any(len(record.instances) > 1 for record in data.images):
-        return False
-    return any(
-        len(separate_parts(one, record)) > 1 for record in data.images for one in record.instances
-    )
-
-
-def separate_parts(instance: Instance, record: ImageRecord) -> list[Instance]:
-    """The parts of an object that do not touch, the smallest crumbs left out if there are others.
-
-    One part comes back as the object itself.
+def are_binary(images: Sequence[Pieces]) -> bool:
+    """Whether masks tell objects from background only: each holds one number at most, and a third
+    of those with objects hold several parts of a size, too many for objects that are partly hidden.
     """
-    mask = coco_mask.decode(to_rle(instance.segmentation, record.height, record.width))
-    x, y, width, height = (int(value) for value in instance.bbox)
-    window = np.s_[y : y + height, x : x + width]
-    labels = label_parts(mask[window])
-    sizes = np.bincount(labels.ravel())[1:]
-    large = np.flatnonzero(sizes >= LEAST_PART) + 1
+    if any(len(pieces) > 1 for pieces in images):
+        return False
+    masks = [sorted(one.area for one in pieces[0]) for pieces in images if pieces]
+    several = sum(len(areas) > 1 and areas[-2] >= REAL_PART * areas[-1] for areas in masks)
+    return several > 0 and several >= BINARY_MASKS * len(masks)
+
+
+def separate_objects(record: ImageRecord) -> Pieces:
+    """The parts of every object that do not touch; an object of one part is that itself.
+
+    A crumb belongs to the part whose box is nearest, so that no pixel is lost.
+    """
+    return [_separate(one, record.height, record.width) for one in record.instances]
+
+
+def _separate(instance: Instance, height: int, width: int) -> list[Instance]:
+    parts = find_parts(to_rle(instance.segmentation, height, width))
+    large = [part for part in parts if part.area >= LEAST_PART]
     if len(large) < 2:
         return [instance]
-    parts = []
-    for label in large:
-        whole = np.zeros_like(mask)
-        whole[window] = labels == label
-        part = Instance.from_rle(instance.label, encode_mask(whole), instance.iscrowd)
-        parts.append(part)
-    return parts
+    groups = [[part] for part in large]
+    boxes = np.array([part.box for part in large])
+    for crumb in parts[len(large) :]:
+        x1, y1, x2, y2 = crumb.box
+        gaps = np.stack([boxes[:, 0] - x2, x1 - boxes[:, 2], boxes[:, 1] - y2, y1 - boxes[:, 3]])
+        across, down = np.maximum(gaps, 0).reshape(2, 2, -1).max(axis=1)
+        groups[int(np.hypot(across, down).argmin())].append(crumb)
+    rles = [encode_parts(group, height, width) for group in groups]
+    return [Instance.from_rle(instance.label, rle, instance.iscrowd) for rle in rles]
 
 
-def _check_parts(part: str, data: RecordSet) -> Iterator[Finding]:
+def _check_parts(
+    part: str, data: RecordSet, images: Sequence[tuple[ImageRecord, Pieces]], binary: bool
+) -> Iterator[Finding]:
     split = [
-        (record, number, count)
-        for record in data.images
-        for number, one in enumerate(record.instances)
-        if (count := len(separate_parts(one, record))) > 1
+        (record, number, len(pieces))
+        for record, of_image in images
+        for number, pieces in enumerate(of_image)
+        if len(pieces) > 1
     ]
-    objects = sum(len(record.instances) for record in data.images)
-    one_number = all(len(record.instances) <= 1 for record in data.images)
-    if split and (one_number or 2 * len(split) > objects):
+    objects = sum(len(of_image) for _, of_image in images)
+    several_numbers = any(len(of_image) > 1 for _, of_image in images)
+    if split and (binary or (several_numbers and 2 * len(split) > objects)):
         record, _, count = split[0]
         masks = "masks of classes rather than objects?"
-        if one_number:
+        if binary:
             masks = "every mask holds one number only (as 0/1 and 0/255 masks do), and"
         what = f"{masks} {len(split)} of {objects} objects fall into parts that do not touch"
         yield Kind.BINARY.at(
@@ -104,13 +107,30 @@ def _check_parts(part: str, data: RecordSet) -> Iterator[Finding]:
         yield Kind.PARTS.at(where, f"is in {count} parts that do not touch")
 
 
-def _check_modes(root: Path) -> Iterator[Finding]:
+def _mask_files(root: Path) -> tuple[list[Path], list[Path]]:
+    """The id masks and the class masks of a data set."""
+    layout = find_layout(root)
+    if layout is None:
+        return [], []
+    folders = root / layout.masks, root / layout.class_masks
+    id_masks, class_masks = (
+        list_images(folder, recursive=True) if folder.is_dir() else [] for folder in folders
+    )
+    return id_masks, class_masks
+
+
+def _mask_of(record: ImageRecord, masks: Sequence[Path]) -> Path:
+    """The mask of an image; the image itself where that cannot be told."""
+    name = record.path.stem
+    named = [path for path in masks if path.stem.removesuffix(MASK_SUFFIX) == name]
+    return named[0] if len(named) == 1 else record.path
+
+
+def _check_modes(root: Path, masks: Sequence[Path]) -> Iterator[Finding]:
     """A note on masks that are not 8-bit grey; their headers alone are read."""
     modes: dict[str, list[Path]] = {}
-    for folder in sorted(root.glob("*/")):
-        if "mask" in folder.name.lower():
-            for path in list_images(folder, recursive=True):
-                modes.setdefault(_mode(path), []).append(path)
+    for path in masks:
+        modes.setdefault(_mode(path), []).append(path)
     for name, wanted in (("16-bit", SIXTEEN_BITS), ("palette", (PALETTE,))):
         paths = [path for mode in wanted for path in modes.get(mode, ())]
         if paths:

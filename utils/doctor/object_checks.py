@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 
 from utils.data.label_map import similar_names
+from utils.data.outlines import CUT
 from utils.data.records import ImageRecord, Instance, RecordSet, to_rle
+from utils.data_parts import TEST, VAL
 from utils.doctor.findings import Finding, Kind
 from utils.doctor.network_view import NetworkView
 
 FEW = 10  # objects of a class
 RARELY = 0.1  # of a class's objects out of the anchors' range are worth no more than a note
-CROWD_WORD = "marked iscrowd"  # in the note of a reader
-MARGIN = 1.0  # pixels that an outline may leave its image without a word
 
 
 def object_name(record: ImageRecord, number: int, classes: tuple[str, ...]) -> str:
@@ -23,7 +23,7 @@ def object_name(record: ImageRecord, number: int, classes: tuple[str, ...]) -> s
 
 
 def check_objects(data: RecordSet, view: NetworkView) -> Iterator[Finding]:
-    """Objects that are empty, thin, partly outside their image, or there twice."""
+    """Objects that are empty, thin, or there twice."""
     for record in data.images:
         same = _same_objects(record)
         for number, instance in enumerate(record.instances):
@@ -32,9 +32,6 @@ def check_objects(data: RecordSet, view: NetworkView) -> Iterator[Finding]:
                 yield Kind.DUPLICATE_OBJECT.at(where, f"is the same as object {same[number] + 1}")
             if not instance.iscrowd:
                 yield from _check_size(instance, record, where, view)
-            reach = _reach(instance, record.width, record.height)
-            if reach > MARGIN:
-                yield Kind.OUTSIDE.at(where, f"reaches {reach:.0f} pixels beyond the border")
 
 
 def _check_size(
@@ -48,17 +45,6 @@ def _check_size(
         yield Kind.SUBPIXEL.at(where, f"{width:g}x{height:g} pixels, {seen:.2g} to the network")
     elif min(width, height) <= 1:
         yield Kind.THIN.at(where, f"{width:g}x{height:g} pixels")
-
-
-def _reach(instance: Instance, width: int, height: int) -> float:
-    """How far a polygon leaves its image, in pixels; run lengths cannot."""
-    if isinstance(instance.segmentation, dict):
-        return 0.0
-    xs = [x for part in instance.segmentation for x in part[::2]]
-    ys = [y for part in instance.segmentation for y in part[1::2]]
-    if not xs or not ys:
-        return 0.0
-    return max(-min(xs), -min(ys), max(xs) - width, max(ys) - height)
 
 
 def _same_objects(record: ImageRecord) -> dict[int, int]:
@@ -85,7 +71,8 @@ def without_same_objects(record: ImageRecord) -> tuple[Instance, ...]:
 
 def check_classes(parts: Mapping[str, RecordSet]) -> Iterator[Finding]:
     """Classes with few objects or none, names that look alike, and too much crowd."""
-    learned: set[str] | None = None  # the classes with objects in the first part
+    # The classes with objects in the training part; where it could not be read, none are judged.
+    learned: set[str] | None = set() if next(iter(parts), "") in (VAL, TEST) else None
     for part, data in parts.items():
         count = class_counts(data)
         for name in data.classes:
@@ -158,11 +145,6 @@ def _objects(number: int) -> str:
 
 
 def check_notes(parts: Iterable[RecordSet]) -> Iterator[Finding]:
-    """What the readers left out or filled in; what is found here anyway is not said twice."""
-    told = set()
-    for data in parts:
-        told.update(similar_names(data.classes))
-        for note in data.notes:
-            if note not in told and CROWD_WORD not in note:
-                told.add(note)
-                yield Kind.READER.at(data.root, note)
+    """What the readers left out or filled in, each once."""
+    for root, note in dict.fromkeys((data.root, note) for data in parts for note in data.notes):
+        yield (Kind.OUTSIDE if CUT in note else Kind.READER).at(root, note)

@@ -71,16 +71,18 @@ def look_at(paths: Sequence[Path], root: Path) -> dict[Path, Look]:
     pool = ThreadPoolExecutor()
     try:
         seen = tqdm(pool.map(look, rest), "checking images", len(rest), leave=False, disable=None)
-        looks.update(zip(rest, seen, strict=True))
-    finally:
-        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all the others
-    new = {
-        _key(path): [*stamp, one.width, one.height, one.digest]
-        for path in rest
-        if (stamp := stamps[path]) and not (one := looks[path]).problem
-    }  # problems are not kept: permissions and limits change while the file does not
-    if new:
-        _write(file, known | new)
+        for path, one in zip(rest, seen, strict=True):
+            looks[path] = one
+    finally:  # Ctrl-C keeps what was decoded, and does not wait for all the others
+        pool.shutdown(cancel_futures=True)
+        new = {
+            _key(path): [*stamp, one.width, one.height, one.digest]
+            for path in rest
+            if (stamp := stamps[path]) and (one := looks.get(path)) and not one.problem
+        }  # problems are not kept: permissions and limits change while the file does not
+        if new:
+            there = {key: known[key] for key in known if os.path.exists(key)}  # noqa: PTH110
+            _write(file, there | new)
     return {path: looks[path] for path in paths}
 
 

@@ -1,7 +1,9 @@
 """Downloading one file from a stranger's server, which may be slow, broken, lying or endless.
 
-Every wait is limited, the whole download as well, and nothing is read beyond the size limit. Only
-http and https are spoken, also after a redirect, and certificates are checked.
+Every wait for a server is limited, the whole download as well, over all addresses of a host, and
+nothing is read beyond the size limit. What is not limited is the system's look-up of a host's name,
+which has time limits of its own. Only http and https are spoken, also after a redirect, and
+certificates are checked.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from typing import Any, BinaryIO
 from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from utils.doctor.findings import printable
 
 SCHEMES = ("http", "https")
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -81,9 +85,8 @@ def too_large(max_bytes: int, details: str) -> FetchError:
 
 
 def plain(text: object) -> str:
-    """A stranger's text in one line that is safe to show in a terminal and a table."""
-    words = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else "?" for c in words)[:300]
+    """A stranger's text in one short line that is safe to show in a terminal and a table."""
+    return printable(str(text))[:300]
 
 
 class _Deadline:
@@ -154,9 +157,23 @@ class _TimedHandler(request.AbstractHTTPHandler):
         def connect(host: str, **kwargs: Any) -> http.client.HTTPConnection:
             connection = kind(host, **kwargs)
             connection.response_class = functools.partial(_TimedResponse, deadline=self.deadline)
+            connection._create_connection = functools.partial(_connected, self.deadline)
             return connection
 
         return self.do_open(connect, req, **kwargs)
+
+
+def _connected(deadline: _Deadline, place: tuple[str, int], *_unused: Any) -> socket.socket:
+    """A connection to the first address of a host that answers; ``socket.create_connection`` would
+    wait the whole timeout for each, however many there are."""
+    failure = OSError("the host has no address")
+    for found in socket.getaddrinfo(*place, type=socket.SOCK_STREAM):
+        wait = deadline.next_wait()
+        try:
+            return socket.create_connection((str(found[4][0]), place[1]), wait)
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 @functools.cache

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from utils.gathering.download import FetchError, Limits
-from utils.gathering.journal import DUPLICATE, Entry, Journal
-from utils.gathering.picture import Picture, fetch_picture
+from utils.gathering.journal import DUPLICATE, Journal, JournalEntry
+from utils.gathering.picture import FetchedPicture, fetch_picture
 
 PART = ".gather-{}.part"  # a picture on its way, hidden from whoever lists the folder
 NUMBER = re.compile(r"\{(?::0[1-9]d)?\}")
@@ -38,16 +38,18 @@ class Gatherer:
         self.taken = {Path(name).stem.casefold() for name in present}
         self.last_number = max((entry.number for entry in entries), default=0)
 
-    def remaining(self, sources: Sequence[str]) -> list[Entry]:
+    def remaining(self, sources: Sequence[str]) -> list[JournalEntry]:
         """Those of the sources that are still to be fetched, each once, numbered in their order."""
         entries = []
         for source in dict.fromkeys(sources):
-            entry = self.journal.entries.get(source) or Entry(self._new_number(), source)
+            entry = self.journal.entries.get(source) or JournalEntry(self._new_number(), source)
             if not self._is_settled(entry):
                 entries.append(entry)
         return entries
 
-    def gather(self, entries: Sequence[Entry], limits: Limits, jobs: int) -> Iterator[Entry]:
+    def gather(
+        self, entries: Sequence[JournalEntry], limits: Limits, jobs: int
+    ) -> Iterator[JournalEntry]:
         """Fetch several at a time and store them in the order given, so that of two equal pictures
         the first is kept, however fast the second came.
 
@@ -70,24 +72,24 @@ class Gatherer:
             self.last_number += 1
         return self.last_number
 
-    def _is_settled(self, entry: Entry) -> bool:
+    def _is_settled(self, entry: JournalEntry) -> bool:
         """Whether its picture is here, as a file of its own or as that of an equal one. All other
         failures may have passed since."""
         here = self.kept.get(entry.pixels_sha256)
         return here is not None and (here.file == entry.file or entry.reason == DUPLICATE)
 
-    def _part(self, entry: Entry) -> Path:
+    def _part(self, entry: JournalEntry) -> Path:
         return self.folder / PART.format(entry.number)
 
-    def _fetch(self, entry: Entry, limits: Limits) -> Picture | FetchError:
+    def _fetch(self, entry: JournalEntry, limits: Limits) -> FetchedPicture | FetchError:
         try:
             return fetch_picture(entry.source, self._part(entry), limits)
         except FetchError as error:
             return error
 
-    def _settle(self, entry: Entry, outcome: Picture | FetchError) -> Entry:
+    def _settle(self, entry: JournalEntry, outcome: FetchedPicture | FetchError) -> JournalEntry:
         """Store a fetched picture, or note why not."""
-        entry = Entry(entry.number, entry.source)
+        entry = JournalEntry(entry.number, entry.source)
         if isinstance(outcome, FetchError):
             entry = replace(entry, reason=outcome.reason, details=outcome.details)
             self.journal.add(entry)

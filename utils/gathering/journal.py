@@ -24,7 +24,7 @@ ANY_BYTES = "surrogateescape"  # as Python reads file names that are not UTF-8, 
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """One source: its number and, once it was tried, either its file or why there is none."""
 
     number: int
@@ -35,7 +35,7 @@ class Entry:
     details: str = ""
 
 
-COLUMNS = tuple(field.name for field in fields(Entry))
+COLUMNS = tuple(field.name for field in fields(JournalEntry))
 
 
 class Journal:
@@ -65,7 +65,7 @@ class Journal:
             self.file.close()
         self._rewrite()
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """Set what is known of a source; safe from a kill of this process once it returns."""
         assert self.file is not None, "a journal is added to inside 'with'"
         self.entries[entry.source] = entry
@@ -81,7 +81,7 @@ class Journal:
         write_file(self.path, text.getvalue().encode("utf-8", ANY_BYTES))
 
 
-def read_entries(path: Path) -> list[Entry]:
+def read_entries(path: Path) -> list[JournalEntry]:
     """The rows of a journal in their order, none if there is no file; a half last row is dropped.
 
     Raises:
@@ -102,7 +102,7 @@ def read_entries(path: Path) -> list[Entry]:
     for place, row in enumerate(rows[1:], start=2):
         if len(row) != len(COLUMNS) or not re.fullmatch("[0-9]{1,9}", row[0]):
             raise _no_journal(path, f"row {place} is not {','.join(COLUMNS)}")
-        entries.append(Entry(int(row[0]), *row[1:]))
+        entries.append(JournalEntry(int(row[0]), *row[1:]))
     return entries
 
 

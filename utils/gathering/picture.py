@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from utils.data.images import load_image, open_picture
+from utils.data.images import DAMAGE, load_image
 from utils.data.records import DataError
 from utils.gathering.download import CHUNK, FetchError, Limits, download, plain, too_large
 
-# Pillow's name of each format that the readers take, and the suffix that they take it by. No other
-# is decoded, so no stranger's file reaches Pillow's rarer decoders, some of which run programs.
+# Pillow's name of each format that the readers take, and the suffix that they take it by. A file is
+# looked for among these alone, so one that is none of them reaches none of Pillow's rarer readers,
+# some of which run programs.
 SUFFIXES = {
     "BMP": ".bmp",
     "GIF": ".gif",
@@ -27,11 +29,12 @@ SUFFIXES = {
     "TIFF": ".tif",
     "WEBP": ".webp",
 }
+OPENED_AS = tuple(name for name in SUFFIXES if name != "MPO")  # which is found by JPEG's reader
 HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters: not C:\
 HTML_TAG = re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 
-class Picture(NamedTuple):
+class FetchedPicture(NamedTuple):
     """What is known of a picture once it has been decoded."""
 
     suffix: str  # of its real format, with the dot
@@ -43,7 +46,7 @@ def is_url(source: str) -> bool:
     return HAS_SCHEME.match(source) is not None
 
 
-def fetch_picture(source: str, part: Path, limits: Limits) -> Picture:
+def fetch_picture(source: str, part: Path, limits: Limits) -> FetchedPicture:
     """Store the bytes of ``source`` in ``part``, flushed to the disk, and decode them completely.
 
     Raises:
@@ -65,12 +68,12 @@ def fetch_picture(source: str, part: Path, limits: Limits) -> Picture:
         raise
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> FetchedPicture:
     """Decode a picture completely.
 
     Raises:
-        FetchError: it is empty, a web page, no picture, damaged, larger than Pillow's limit, or of
-            a format that the readers do not take.
+        FetchError: it is empty, a web page, no picture of a format that the readers take, damaged,
+            or larger than Pillow's limit.
     """
     with open(path, "rb") as file:
         start = file.read(1024)
@@ -79,26 +82,23 @@ def read_picture(path: Path) -> Picture:
     if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") and HTML_TAG.search(start):
         raise FetchError("not a picture", "it is a web page; list the address of the picture in it")
     try:
-        with open_picture(path) as picture:
+        with Image.open(path, formats=OPENED_AS) as picture:
             format = picture.format or ""
-    except DataError as error:
-        raise _unusable("not a picture", path, error) from error
-    if format not in SUFFIXES:
-        raise FetchError("format not taken", f"{format}; taken are {', '.join(SUFFIXES)}")
+    except Image.DecompressionBombError as error:
+        details = f"{str(error).rstrip('.')}; if you trust it, allow it with --max-pixels N"
+        raise FetchError("too many pixels", details) from error
+    except DAMAGE as error:
+        taken = ", ".join(SUFFIXES)
+        raise FetchError("not a picture", f"none of {taken}, or damaged at its start") from error
     try:
         pixels = load_image(path)
     except DataError as error:
-        raise _unusable("damaged", path, error) from error
+        # Pillow's words without the name of the passing file and advice that is not for it.
+        details = str(error).removeprefix(f"{path}: ").removesuffix("replace or remove it")
+        raise FetchError("damaged", details.rstrip(" ,;")) from error
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
-    return Picture(SUFFIXES[format], digest.hexdigest())
-
-
-def _unusable(reason: str, path: Path, error: DataError) -> FetchError:
-    """Pillow's words without the name of the passing file and advice that is not for it."""
-    details = str(error).removeprefix(f"{path}: ")
-    details = details.removesuffix("replace or remove it").rstrip(" ,;")
-    return FetchError("too many pixels" if "--max-pixels" in details else reason, details)
+    return FetchedPicture(SUFFIXES[format], digest.hexdigest())
 
 
 def _copy(path: Path, file: BinaryIO, limits: Limits) -> None:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from my_dataset import ReadOptions
 from utils.data.images import IMAGE_SUFFIXES, list_images, load_image
 from utils.data.loader import SampleKey
+from utils.data.read_options import ReadOptions
 from utils.data.records import DataError
 from utils.open_data import open_evaluation_data
 

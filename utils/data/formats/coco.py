@@ -8,13 +8,12 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 
-from utils.data.annotation_files import path_inside, read_json
+from utils.data.annotation_files import is_inside, path_inside, read_json
 from utils.data.formats.coco_entries import (
-    ObjectEntry,
+    NOT_A_CLASS,
     Picture,
     listed,
     read_classes,
@@ -22,6 +21,7 @@ from utils.data.formats.coco_entries import (
     read_pictures,
 )
 from utils.data.formats.coco_outlines import NO_OUTLINE, LeftOut, draw_instances
+from utils.data.formats.each_image import read_each
 from utils.data.images import upright_size
 from utils.data.outlines import left_out_notes
 from utils.data.records import DataError, ImageRecord, RecordSet, settle
@@ -73,8 +73,7 @@ def read_coco(
     found = [text for _, text in faults]
     folder = Path(images) if images is not None else _image_folder(root, source, pictures)
     paths = _paths(pictures, folder, source)
-    with ThreadPoolExecutor() as pool:
-        sizes = list(pool.map(_size, pictures, paths, repeat(source)))
+    sizes = read_each(partial(_size, source=source), zip(pictures, paths, strict=True))
 
     keep_ids = all(isinstance(p.identity, int) and 0 < p.identity < 2**63 for p in pictures)
     left_out: LeftOut = []
@@ -89,14 +88,14 @@ def read_coco(
             image_id = int(picture.identity) if keep_ids else number
             records.append(ImageRecord(image_id, path, *size, instances))
     settle(found, len(pictures), problems)
-    every = [one for image in objects.values() for one in image]
+    every = sum(one.label != NOT_A_CLASS for image in objects.values() for one in image)
     without = sum(reason == NO_OUTLINE for reason, _ in left_out)
-    if every and without == len(every):
+    if every and without == every:
         raise DataError(
-            f"{source}: none of the {len(every)} annotations has a usable 'segmentation'; "
+            f"{source}: none of the {every} annotations has a usable 'segmentation'; "
             "boxes alone cannot train masks, export polygons or run lengths"
         )
-    notes += [*left_out_notes(left_out), *_crowd_note(every)]
+    notes += left_out_notes(left_out)
     return RecordSet(folder, "coco", classes, tuple(records), tuple(notes))
 
 
@@ -161,17 +160,12 @@ def _image_folder(root: Path, source: Path, pictures: list[Picture]) -> Path:
     candidates = [folder, folder / "images", folder / name, above / "images", above / name]
     candidates += [above / "images" / name, above]
     if root != source:
-        whole = os.path.normpath(root.absolute())
-        candidates = [
-            path
-            for path in candidates
-            if Path(os.path.normpath(path.absolute())).is_relative_to(whole)
-        ]
+        candidates = [path for path in candidates if is_inside(path, root)]
     for picture in pictures[:PROBES]:
         for candidate in candidates:
             if _there(path_inside(candidate, picture.file_name, source)):
                 return candidate
-    return folder
+    return candidates[0]
 
 
 def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
@@ -191,37 +185,25 @@ def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
     return paths
 
 
-def _size(picture: Picture, path: Path, source: Path) -> tuple[int, int] | DataError:
-    """Width and height of the upright picture, which the file must agree with; or what is wrong."""
+def _size(listed_picture: tuple[Picture, Path], source: Path) -> tuple[int, int]:
+    """Width and height of the upright picture, which the file must agree with."""
+    picture, path = listed_picture
     if not _there(path):
-        return DataError(
+        raise DataError(
             f"{source}: image {picture.file_name!r} is not in {path.parent}; restore it, or name "
             "the folder of the images with --images"
         )
-    try:
-        width, height = upright_size(path)
-    except DataError as error:
-        return error
+    width, height = upright_size(path)
     if not 0 < width * height < MOST_PIXELS:
-        return DataError(f"{path}: {width}x{height} pixels are none or too many; resize the image")
+        raise DataError(f"{path}: {width}x{height} pixels are none or too many; resize the image")
     said = (picture.width or width, picture.height or height)
     if said == (width, height):
         return width, height
     swapped = ""
     if said == (height, width):
         swapped = " (swapped: the size before EXIF rotation, or a mistake)"
-    return DataError(
+    raise DataError(
         f"{path}: is {width}x{height} pixels upright, {source.name} says {said[0]}x{said[1]}"
         f"{swapped}; outlines must be drawn on, and sizes be those of, the picture after EXIF "
         "rotation"
     )
-
-
-def _crowd_note(objects: list[ObjectEntry]) -> list[str]:
-    crowds = sum(one.iscrowd for one in objects)
-    if 2 * crowds <= len(objects):
-        return []
-    return [
-        f"{crowds} of {len(objects)} annotations are marked iscrowd, and crowds are not trained "
-        "on; CVAT marks every run-length outline so: if they are single objects, set iscrowd to 0"
-    ]

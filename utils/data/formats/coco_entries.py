@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from utils.data.label_map import check_name
+from utils.data.label_map import NOT_CLASSES, check_name
 from utils.data.outlines import shown
 from utils.data.records import DataError, first_ten
 
 Identity = int | str
+NOT_A_CLASS = 0  # the label of categories that stand for the background
 NOT_LISTED = "which is not listed in the file; list it, or remove the annotation"
 
 
@@ -73,7 +74,8 @@ def read_pictures(content: Any, source: Path) -> list[Picture]:
 
 
 def read_classes(content: Any, source: Path) -> tuple[dict[int, int], tuple[str, ...], list[str]]:
-    """The label of every category id, the class names in label order, and notes."""
+    """The label of every category id, ``NOT_A_CLASS`` for those of the background; the class names
+    in label order; and notes."""
     names: dict[int, str] = {}
     for number, entry in enumerate(_entries(content, "categories", source)):
         where = _where("categories", number, entry)
@@ -90,11 +92,16 @@ def read_classes(content: Any, source: Path) -> tuple[dict[int, int], tuple[str,
         names[identity] = name
     if not names:
         raise DataError(f"{source}: 'categories' is empty; list the classes of the data set there")
-    classes = tuple(dict.fromkeys(names[i] for i in sorted(names)))
-    merged = [name for name, count in Counter(names.values()).items() if count > 1]
+    counts = Counter(names[i] for i in sorted(names) if names[i] not in NOT_CLASSES)
+    if not counts:
+        raise DataError(
+            f"{source}: 'categories' lists no class but the background; list the classes there"
+        )
+    classes = tuple(counts)
+    merged = [name for name, count in counts.items() if count > 1]
     notes = [f"categories of the same name are one class: {listed(merged)}"] if merged else []
     label = {name: number for number, name in enumerate(classes, start=1)}
-    return {i: label[name] for i, name in names.items()}, classes, notes
+    return {i: label.get(name, NOT_A_CLASS) for i, name in names.items()}, classes, notes
 
 
 def read_objects(

@@ -6,7 +6,7 @@ exhaust memory), so everything is checked here before it gets there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from utils.data.formats.coco_entries import ObjectEntry, wrong
-from utils.data.outlines import MOST_STEPS, NO_PIXELS, clip, numbers
+from utils.data.formats.coco_entries import NOT_A_CLASS, ObjectEntry, wrong
+from utils.data.label_map import NOT_CLASSES
+from utils.data.outlines import CUT, MOST_STEPS, NO_PIXELS, clip, numbers, reaches_out
 from utils.data.records import DataError, Instance, Rle
 from utils.data.run_lengths import run_lengths
 
 FAR = 10_000  # pixels; a polygon that leaves its image by more is cut at the border
 BAD_PART = "polygon part(s) with under 3 points or an odd number of coordinates left out"
+BACKGROUND = f"object(s) of class {' or '.join(map(repr, NOT_CLASSES))} left out"
 NO_OUTLINE = "object(s) without an outline (segmentation) left out"
 
 Outline = Rle | list[np.ndarray]  # arrays, as pycocotools takes those faster than lists
+MOST_AREAS = 255  # measured by pycocotools at once
 LeftOut = list[tuple[str, str]]  # reason and place
 
 
@@ -41,6 +44,9 @@ def draw_instances(
     """
     drawn: list[tuple[ObjectEntry, Outline]] = []
     for one in objects:
+        if one.label == NOT_A_CLASS:
+            left_out.append((BACKGROUND, one.where))
+            continue
         try:
             outline = _checked(one, width, height, source, left_out)
         except DataError as error:
@@ -54,6 +60,8 @@ def draw_instances(
     measures = _measured([outline for _, outline in drawn], width, height)
     for (one, outline), (area, (x, y, w, h)) in zip(drawn, measures, strict=True):
         if area:
+            if isinstance(outline, list) and reaches_out(_drawn(one), (width, height)):
+                left_out.append((CUT, one.where))  # asked of the file, as far ones are clipped
             shape = outline if isinstance(outline, dict) else [part.tolist() for part in outline]
             instances.append(Instance(one.label, shape, (x, y, w, h), float(area), one.iscrowd))
         else:
@@ -69,7 +77,7 @@ def _checked(
     if isinstance(outline, dict):
         return _checked_rle(outline, width, height, one.where, source)
     if isinstance(outline, list) or outline is None:
-        return _checked_polygons(outline or [], width, height, one.where, source, left_out)
+        return _checked_polygons(one, width, height, source, left_out)
     must = "must be a list of polygons or an object with run lengths"
     raise wrong(source, one.where, "segmentation", outline, must)
 
@@ -89,23 +97,41 @@ def _measured(
         else:
             own = list(islice(parts, len(outline)))
             rles.append(own[0] if len(own) == 1 else coco_mask.merge(own))
-    return zip(coco_mask.area(rles).tolist(), coco_mask.toBbox(rles).tolist(), strict=True)
+    # pycocotools holds the length of the list in 8 bits, which NumPy 2 refuses from 256 on.
+    slices = [rles[i : i + MOST_AREAS] for i in range(0, len(rles), MOST_AREAS)]
+    areas = [area for part in slices for area in coco_mask.area(part).tolist()]
+    return zip(areas, coco_mask.toBbox(rles).tolist(), strict=True)
+
+
+def _parts(outline: list[Any] | None) -> list[Any]:
+    """The parts of an outline; one polygon that was not wrapped in a list is one too."""
+    if outline and all(isinstance(value, int | float) for value in outline):
+        return [outline]
+    return outline or []
+
+
+def _is_drawn(points: Sized) -> bool:
+    return len(points) >= 6 and len(points) % 2 == 0
+
+
+def _drawn(one: ObjectEntry) -> Iterator[list[float]]:
+    """The polygons of a checked outline as the file has them, without those left out."""
+    return filter(_is_drawn, _parts(one.segmentation))
 
 
 def _checked_polygons(
-    parts: list[Any], width: int, height: int, where: str, source: Path, left_out: LeftOut
+    one: ObjectEntry, width: int, height: int, source: Path, left_out: LeftOut
 ) -> list[np.ndarray] | None:
     """The parts that can be rasterised, none if all lie far outside; None without an outline."""
-    if parts and all(isinstance(value, int | float) for value in parts):
-        parts = [parts]  # one polygon that was not wrapped in a list
+    where = one.where
     polygons: list[np.ndarray] = []
     usable = 0
-    for number, part in enumerate(parts):
+    for number, part in enumerate(_parts(one.segmentation)):
         field = f"segmentation[{number}]"
         points = _numbers(part)
         if points is None or points.dtype.kind not in "iuf":  # rare; names the wrong number
             points = np.array(numbers(part, f"{source}: {where}: {field!r}"))
-        if len(points) < 6 or len(points) % 2:
+        if not _is_drawn(points):
             left_out.append((BAD_PART, where))
             continue
         usable += 1

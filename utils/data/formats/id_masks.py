@@ -9,13 +9,14 @@ Pascal VOC (``utils/data/formats/mask_classes.py``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
+from utils.data.annotation_files import check_stays
+from utils.data.formats.each_image import ReadImage, read_each
+from utils.data.formats.id_runs import id_rles
 from utils.data.formats.mask_classes import (
     VOC_CLASSES,
     VOID,
@@ -29,12 +30,12 @@ from utils.data.formats.mask_classes import (
 from utils.data.formats.mask_pairs import MaskedImage, load_mask, pair
 from utils.data.formats.mask_table import FILE_NAME
 from utils.data.images import list_images, upright_size
-from utils.data.label_map import NOT_CLASSES, labelled, similar_names
+from utils.data.label_map import NOT_CLASSES, labelled
 from utils.data.outlines import left_out_notes
 from utils.data.records import DataError, ImageRecord, Instance, RecordSet, settle
 
 
-class Layout(NamedTuple):
+class MaskFolders(NamedTuple):
     """Folders that belong together.
 
     ``class_name`` is that of all objects unless something tells classes apart. Pascal VOC labels
@@ -49,22 +50,20 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = (
-    Layout("PNGImages", "PedMasks", "class_masks", "person"),
-    Layout("images", "masks", "class_masks", "object"),
-    Layout("JPEGImages", "SegmentationObject", "SegmentationClass", "object", is_voc=True),
+    MaskFolders("PNGImages", "PedMasks", "class_masks", "person"),
+    MaskFolders("images", "masks", "class_masks", "object"),
+    MaskFolders("JPEGImages", "SegmentationObject", "SegmentationClass", "object", is_voc=True),
 )
 
 
-class _Read(NamedTuple):
-    """One image as read: its record, the class of each object and what to remark."""
+@dataclass
+class _ReadMasks(ReadImage):
+    """``seen`` are mask and number of every object, those left out too."""
 
-    record: ImageRecord
-    names: list[str]
-    seen: list[tuple[Path, int]]  # mask and number of every object, those left out too
-    remarks: list[tuple[str, str]]
+    seen: list[tuple[Path, int]] = field(default_factory=list)
 
 
-def find_layout(root: Path) -> Layout | None:
+def find_layout(root: Path) -> MaskFolders | None:
     """The folders under ``root`` that hold images and id masks; None if there are none."""
     for layout in LAYOUTS:
         if (root / layout.images).is_dir() and (root / layout.masks).is_dir():
@@ -85,7 +84,8 @@ def read_id_masks(root: Path | str, problems: list[str] | None = None) -> Record
 
     Raises:
         DataError: no such folders, an image or mask without its partner, a mask of another size
-            than its image, an object whose class cannot be told, or an unreadable file.
+            than its image, an object whose class cannot be told, a file that is unreadable or
+            behind a link that leads out of ``root``.
     """
     root = Path(root)
     layout = find_layout(root)
@@ -96,9 +96,8 @@ def read_id_masks(root: Path | str, problems: list[str] | None = None) -> Record
     mask_folders = source.folders if isinstance(source, FolderClasses) else [root / layout.masks]
     class_masks = root / layout.class_masks if isinstance(source, PixelClasses) else None
     pairs = pair(root / layout.images, mask_folders, class_masks, not layout.is_voc)
-    read_one = partial(_read_image, source=source, void=VOID if layout.is_voc else 0)
-    with ThreadPoolExecutor() as pool:
-        results = list(pool.map(read_one, pairs.images))
+    void = VOID if layout.is_voc else 0
+    results = read_each(partial(_read_image, source=source, void=void), pairs.images)
     found = dict(pairs.problems)
     for image, result in zip(pairs.images, results, strict=True):
         if isinstance(result, DataError):
@@ -106,17 +105,17 @@ def read_id_masks(root: Path | str, problems: list[str] | None = None) -> Record
     total = len(results) + len(pairs.problems)
     settle([found[stem] for stem in sorted(found)], total, problems)
 
-    read = [result for result in results if isinstance(result, _Read)]
+    read = [result for result in results if isinstance(result, _ReadMasks)]
     classes = source.classes({name for one in read for name in one.names})
-    notes = left_out_notes(remark for one in read for remark in one.remarks)
+    notes = left_out_notes(remark for one in read for remark in one.left_out)
     if not found:  # what was not read cannot be missed
         notes += source.notes(pair for one in read for pair in one.seen)
-    notes += [*_unlabelled(pairs.unlabelled), *similar_names(classes)]
+    notes += _unlabelled(pairs.unlabelled)
     images = labelled([(one.record, one.names) for one in read], classes)
     return RecordSet(root, "id-masks", classes, images, tuple(notes))
 
 
-def _class_source(root: Path, layout: Layout) -> ClassSource:
+def _class_source(root: Path, layout: MaskFolders) -> ClassSource:
     """What tells the classes of this data set."""
     masks = root / layout.masks
     for table in (root / FILE_NAME, masks / FILE_NAME):
@@ -144,31 +143,24 @@ def _unlabelled(images: Sequence[Path]) -> list[str]:
     return [f"{len(images)} image(s) without a mask left out as unlabelled, first {images[0].name}"]
 
 
-def _read_image(image: MaskedImage, source: ClassSource, void: int) -> _Read | DataError:
-    """One image, or what is wrong with it, so that all problems are told at once."""
-    try:
-        return _read(image, source, void)
-    except DataError as error:
-        return error
-
-
-def _read(image: MaskedImage, source: ClassSource, void: int) -> _Read:
+def _read_image(image: MaskedImage, source: ClassSource, void: int) -> _ReadMasks:
     """Read the masks of an image; pixels of the number ``void`` belong to no object."""
+    for path in (image.image, *image.masks, image.class_mask):
+        if path:
+            check_stays(path, source.root)
     size = upright_size(image.image)
+    read = _ReadMasks(ImageRecord(0, image.image, *size))
     instances: list[Instance] = []
-    names: list[str] = []
-    seen: list[tuple[Path, int]] = []
-    remarks: list[tuple[str, str]] = []
     for path in image.masks:
         ids = load_mask(path, size, image.image)
-        numbers = [int(number) for number in np.unique(ids) if number not in (0, void)]
-        seen += [(path, number) for number in numbers]
-        found = source.names(IdMask(path, ids, numbers, image), remarks)
-        for number, name in zip(numbers, found, strict=True):
+        rles = id_rles(ids, without=(0, void))
+        read.seen += [(path, number) for number in rles]
+        found = source.names(IdMask(path, ids, list(rles), image), read.left_out)
+        for rle, name in zip(rles.values(), found, strict=True):
             if name in NOT_CLASSES:
-                remarks.append((f"object(s) of class {name!r} left out", path.name))
+                read.left_out.append((f"object(s) of class {name!r} left out", path.name))
             else:
-                instances.append(Instance.from_mask(1, ids == number))
-                names.append(name)
-    record = ImageRecord(0, image.image, *size, tuple(instances))
-    return _Read(record, names, seen, remarks)
+                instances.append(Instance.from_rle(1, rle))
+                read.names.append(name)
+    read.record = replace(read.record, instances=tuple(instances))
+    return read

@@ -9,17 +9,17 @@ that holds the pair is named. Pictures are read from their files; one that is on
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from utils.data import outlines
 from utils.data.annotation_files import read_json
+from utils.data.formats.each_image import ReadImage, read_each
 from utils.data.formats.labelme_folders import PictureFinder, find_layouts, the_layout
 from utils.data.images import list_images, upright_size
-from utils.data.label_map import NOT_CLASSES, check_name, class_names, labelled, similar_names
+from utils.data.label_map import NOT_CLASSES, check_name, class_names, labelled
 from utils.data.outlines import shown
 from utils.data.records import DataError, ImageRecord, RecordSet, Rle, settle
 
@@ -34,16 +34,6 @@ POINT_COUNTS: dict[str, range | tuple[int, ...]] = {
 WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
 OTHER_JSON = "JSON file(s) of another kind left out"
-
-
-@dataclass
-class _Labelled:
-    """One JSON file as read: the record, the class of each object, what was left out and why."""
-
-    source: Path
-    record: ImageRecord
-    names: list[str]
-    left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
 def find_labelme(root: Path) -> list[Path] | None:
@@ -77,15 +67,13 @@ def read_labelme(
     root = Path(root)
     layout = the_layout(root)
     finder = PictureFinder(root, layout.image_folders, embedded_images)
-    with ThreadPoolExecutor() as pool:
-        read = list(pool.map(partial(_try_file, finder=finder), layout.jsons))
-    foreign = [one for one in read if isinstance(one, Path)]
-    found = {
-        path: one.problems
-        for path, one in zip(layout.jsons, read, strict=True)
-        if isinstance(one, DataError)
-    }
-    files = _unshared([one for one in read if isinstance(one, _Labelled)], found)
+    results = read_each(partial(_read_file, finder=finder), layout.jsons)
+    read = dict(zip(layout.jsons, results, strict=True))
+    foreign = [path for path, one in read.items() if one is None]
+    found = {path: one.problems for path, one in read.items() if isinstance(one, DataError)}
+    files = _unshared(
+        {path: one for path, one in read.items() if isinstance(one, ReadImage)}, found
+    )
     settle(
         [text for path in sorted(found) for text in found[path]], len(read) - len(foreign), problems
     )
@@ -102,20 +90,21 @@ def read_labelme(
     notes = outlines.left_out_notes(left_out)
     if not found:  # the pictures of files with problems have a JSON too
         notes += _without_json(images)
-    notes += similar_names(classes)
     return RecordSet(home, "labelme", classes, images, tuple(notes))
 
 
-def _unshared(files: list[_Labelled], problems: dict[Path, tuple[str, ...]]) -> list[_Labelled]:
+def _unshared(
+    files: dict[Path, ReadImage], problems: dict[Path, tuple[str, ...]]
+) -> list[ReadImage]:
     """The files in the order of their pictures, without those that share one, which are named."""
-    by_picture: dict[Path, list[_Labelled]] = {}
-    for one in files:
-        by_picture.setdefault(one.record.path, []).append(one)
+    by_picture: dict[Path, list[Path]] = {}
+    for source, one in files.items():
+        by_picture.setdefault(one.record.path, []).append(source)
     for picture, (first, *others) in by_picture.items():
         if others:
-            text = f"{first.source} and {others[0].source} both belong to {picture.name} "
-            problems[first.source] = (f"{text}(imagePath); remove one",)
-    return [by_picture[path][0] for path in sorted(by_picture) if len(by_picture[path]) == 1]
+            text = f"{first} and {others[0]} both belong to {picture.name} (imagePath); remove one"
+            problems[first] = (text,)
+    return [files[sources[0]] for _, sources in sorted(by_picture.items()) if len(sources) == 1]
 
 
 def _home(root: Path, images: list[ImageRecord]) -> Path:
@@ -141,19 +130,11 @@ def _without_json(images: tuple[ImageRecord, ...]) -> list[str]:
     return [f"{len(rest)} image(s) without a JSON file left out as unlabelled, first in {rest[0]}"]
 
 
-def _try_file(path: Path, finder: PictureFinder) -> _Labelled | Path | DataError:
-    """One file as read, or what is wrong with it, so that all problems are told at once."""
-    try:
-        return _read_file(path, finder)
-    except DataError as error:
-        return error
-
-
-def _read_file(path: Path, finder: PictureFinder) -> _Labelled | Path:
-    """Read one JSON file; one that is not labelme's comes back as its path."""
+def _read_file(path: Path, finder: PictureFinder) -> ReadImage | None:
+    """Read one JSON file; None if it is not labelme's."""
     content = read_json(path)
     if not isinstance(content, dict) or not content.keys() & {"shapes", "imagePath"}:
-        return path
+        return None
     shapes, image_path = content.get("shapes"), content.get("imagePath")
     if not isinstance(shapes, list):
         raise DataError(f"{path}: shapes is {shown(shapes)}, must be a list; save it in labelme")
@@ -190,9 +171,9 @@ def _check_size(content: dict[str, Any], size: tuple[int, int], path: Path, pict
     raise DataError(f"{sizes}; they must be equal, use the picture that was labelled")
 
 
-def _read_shapes(shapes: list[Any], record: ImageRecord, path: Path) -> _Labelled:
+def _read_shapes(shapes: list[Any], record: ImageRecord, path: Path) -> ReadImage:
     """The objects of one file; shapes of one label and group are parts of one object."""
-    result = _Labelled(path, record, [])
+    result = ReadImage(record)
     size = (record.width, record.height)
     objects: dict[object, tuple[str, list[list[float] | Rle], str]] = {}
     instances = []
@@ -216,11 +197,14 @@ def _read_shapes(shapes: list[Any], record: ImageRecord, path: Path) -> _Labelle
         except DataError as error:
             problems.append(str(error))
             continue
+        place = where.replace(f"{path}:", path.name)
         if instance is None:
-            result.left_out.append((outlines.NO_PIXELS, where.replace(f"{path}:", path.name)))
-        else:
-            instances.append(instance)
-            result.names.append(name)
+            result.left_out.append((outlines.NO_PIXELS, place))
+            continue
+        instances.append(instance)
+        result.names.append(name)
+        if outlines.reaches_out(parts, size):
+            result.left_out.append((outlines.CUT, place))
     if problems:
         raise DataError(problems[0], problems)
     result.record = replace(record, instances=tuple(instances))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.annotation_files import path_inside, read_json
+from utils.data.annotation_files import check_stays, path_inside, read_json
 from utils.data.images import list_images
 from utils.data.outlines import shown
 from utils.data.records import DataError
@@ -23,14 +23,14 @@ MOST_PEEK_BYTES = 64_000_000  # larger files are not opened for that
 
 
 @dataclass(frozen=True)
-class Layout:
+class LabelmeFolders:
     """JSON files, and the folders where their pictures are looked for, best first."""
 
     jsons: list[Path]
     image_folders: list[Path]
 
 
-def find_layouts(root: Path) -> list[Layout]:
+def find_layouts(root: Path) -> list[LabelmeFolders]:
     """What ``root`` holds; several only if it holds several pairs of ``x/`` and ``x_json/``."""
     if not root.is_dir():
         return []
@@ -39,11 +39,13 @@ def find_layouts(root: Path) -> list[Layout]:
         own = resolved.name.removesuffix(JSON_SUFFIX)
         beside = IMAGE_FOLDERS if resolved.name in JSON_FOLDERS else (own,)
         siblings = [resolved.with_name(n) for n in beside if n and n != resolved.name]
-        return [Layout(jsons, _folders([root, *siblings, *(root / n for n in IMAGE_FOLDERS)]))]
+        return [
+            LabelmeFolders(jsons, _folders([root, *siblings, *(root / n for n in IMAGE_FOLDERS)]))
+        ]
     images = [root / name for name in IMAGE_FOLDERS]
     for name in JSON_FOLDERS:
         if jsons := _labelme_files(root / name):
-            return [Layout(jsons, _folders([root / name, *images, root]))]
+            return [LabelmeFolders(jsons, _folders([root / name, *images, root]))]
     pairs = []
     if resolved.name:
         pairs.append((root, resolved.with_name(f"{resolved.name}{JSON_SUFFIX}")))
@@ -52,11 +54,11 @@ def find_layouts(root: Path) -> list[Layout]:
     found = []
     for image_folder, json_folder in pairs:
         if image_folder.is_dir() and (jsons := _labelme_files(json_folder)):
-            found.append(Layout(jsons, _folders([json_folder, image_folder])))
+            found.append(LabelmeFolders(jsons, _folders([json_folder, image_folder])))
     return found
 
 
-def the_layout(root: Path) -> Layout:
+def the_layout(root: Path) -> LabelmeFolders:
     """The one layout that ``root`` holds."""
     try:
         layouts = find_layouts(root)
@@ -186,12 +188,11 @@ class PictureFinder:
                     f"{source}: imagePath may mean {paths[0].name} or {paths[1].name} in {folder}; "
                     "write the full file name or rename one"
                 )
-            if paths and not paths[0].resolve().is_relative_to(folder.resolve()):
-                raise DataError(
-                    f"{paths[0]}: is a link that leads out of {folder}; put the picture itself "
-                    "there"
-                )
             if paths:
+                # The other folder of a pair lies beside the root, in the same folder.
+                check_stays(
+                    paths[0], self.root if folder.is_relative_to(self.root) else folder.parent
+                )
                 return paths[0]
         return None
 

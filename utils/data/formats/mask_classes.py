@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from utils.data.formats.id_runs import value_counts
 from utils.data.formats.mask_pairs import MaskedImage, load_mask
 from utils.data.formats.mask_table import FILE_NAME, read_mask_table
 from utils.data.label_map import (
@@ -171,9 +172,10 @@ class PixelClasses:
         class_mask = mask.owner.class_mask
         assert class_mask is not None  # it was paired so
         values = load_mask(class_mask, mask.ids.shape[::-1], mask.owner.image)
+        by_number = value_counts(mask.ids, values)
         names = []
         for number in mask.numbers:
-            found, counts = np.unique(values[mask.ids == number], return_counts=True)
+            found, counts = by_number[number]
             found, counts = found[found != VOID], counts[found != VOID]
             votes = np.where(found != 0, counts, 0)
             if not votes.any():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+from utils.data.annotation_files import read_text
 from utils.data.label_map import check_name
 from utils.data.outlines import shown
 from utils.data.records import DataError
@@ -40,7 +41,7 @@ def read_mask_table(path: Path) -> MaskTable:
         DataError: unreadable, not UTF-8, another header, an id that is not a whole number from 1
             on, a name that is none, a row twice; the message names the line.
     """
-    rows = _rows(_text(path), path)
+    rows = _rows(read_text(path, MOST_BYTES), path)
     header = [name.strip().casefold() for name in next(rows, (0, []))[1]]
     if set(header) not in HEADERS or len(set(header)) != len(header):
         raise DataError(
@@ -81,21 +82,6 @@ def _of(mask: str) -> str:
 def _normal(name: str) -> str:
     """One spelling for a path, whichever system wrote it."""
     return unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
-
-
-def _text(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise DataError(f"{path}: is larger than {MOST_BYTES} bytes; split the data set")
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
 
 
 def _rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:

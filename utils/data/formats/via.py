@@ -7,7 +7,6 @@ in version 1 and a list in version 2. Pictures are taken upright, as browsers sh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from utils.data import outlines
 from utils.data.annotation_files import path_inside, read_json
+from utils.data.formats.each_image import ReadImage, problems_of, read_each
 from utils.data.formats.via_regions import (
     NAMELESS,
     WITHOUT_AREA,
@@ -23,7 +23,7 @@ from utils.data.formats.via_regions import (
     polygon,
 )
 from utils.data.images import list_images, upright_size
-from utils.data.label_map import NOT_CLASSES, class_names, labelled, similar_names
+from utils.data.label_map import NOT_CLASSES, class_names, labelled
 from utils.data.outlines import shown
 from utils.data.records import DataError, ImageRecord, Instance, RecordSet, settle
 
@@ -40,14 +40,6 @@ class _Entry(NamedTuple):
     where: str
     picture: Path
     regions: list[tuple[str, dict[str, Any]]]
-
-
-class _Read(NamedTuple):
-    """One image as read: its record, the class of each object, what was left out and why."""
-
-    record: ImageRecord
-    names: list[str]
-    left_out: list[tuple[str, str]]
 
 
 def find_via(root: Path) -> Path | None:
@@ -83,11 +75,10 @@ def read_via(
     regions = [region for entry in entries for _, region in entry.regions]
     # Where there is no region, none can lack the attribute.
     attribute = find_class_attribute(regions, source, class_attribute if regions else "")
-    with ThreadPoolExecutor() as pool:
-        results = list(pool.map(partial(_try_entry, attribute=attribute), entries))
-    found += [text for one in results if isinstance(one, DataError) for text in one.problems]
+    results = read_each(partial(_read_entry, attribute=attribute), entries)
+    found += problems_of(results)
     settle(found, total, problems)
-    read = [result for result in results if isinstance(result, _Read)]
+    read = [result for result in results if isinstance(result, ReadImage)]
     classes = class_names({name for one in read for name in one.names}, [root], source)
     notes = outlines.left_out_notes(pair for one in read for pair in one.left_out)
     if (other := next(files, None)) is not None:
@@ -96,7 +87,6 @@ def read_via(
         notes += _unlisted(source, entries)
     if attribute is None and any(one.names for one in read):
         notes.append(f"regions have no attributes, so all are of class {NAMELESS!r}")
-    notes += similar_names(classes)
     images = labelled([(one.record, one.names) for one in read], classes)
     return RecordSet(root, "via", classes, images, tuple(notes))
 
@@ -176,7 +166,8 @@ def _picture(root: Path, name: str, source: Path) -> Path | None:
     """The picture of that name beside the file or in an image folder."""
     for folder in IMAGE_FOLDERS:
         if folder == "." or (root / folder).is_dir():
-            path = path_inside(root / folder, name, source)
+            # The folder may be a link; ".", tried first, has refused names that lead away.
+            path = path_inside(root, name if folder == "." else f"{folder}/{name}", source)
             if path.is_file():
                 return path
     return None
@@ -204,18 +195,10 @@ def _regions(regions: Any, where: str) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def _try_entry(entry: _Entry, attribute: str | None) -> _Read | DataError:
-    """One image as read, or what is wrong with it, so that all problems are told at once."""
-    try:
-        return _read_entry(entry, attribute)
-    except DataError as error:
-        return error
-
-
-def _read_entry(entry: _Entry, attribute: str | None) -> _Read:
+def _read_entry(entry: _Entry, attribute: str | None) -> ReadImage:
     """The objects of one image."""
     size = upright_size(entry.picture)
-    read = _Read(ImageRecord(0, entry.picture, *size), [], [])
+    read = ReadImage(ImageRecord(0, entry.picture, *size))
     instances = []
     problems = []
     for where, region in entry.regions:
@@ -226,18 +209,22 @@ def _read_entry(entry: _Entry, attribute: str | None) -> _Read:
             continue
         if isinstance(found, str):
             read.left_out.append((found, entry.picture.name))
-        else:
-            instances.append(found[0])
-            read.names.append(found[1])
+            continue
+        instance, name, is_cut = found
+        instances.append(instance)
+        read.names.append(name)
+        if is_cut:
+            read.left_out.append((outlines.CUT, entry.picture.name))
     if problems:
         raise DataError(problems[0], problems)
-    return read._replace(record=replace(read.record, instances=tuple(instances)))
+    read.record = replace(read.record, instances=tuple(instances))
+    return read
 
 
 def _read_region(
     region: dict[str, Any], size: tuple[int, int], attribute: str | None, where: str
-) -> tuple[Instance, str] | str:
-    """An object and its class, or why it is left out."""
+) -> tuple[Instance, str, bool] | str:
+    """An object, its class and whether it was cut at the border, or why it is left out."""
     shape = region["shape_attributes"]
     kind = shape.get("name")
     if isinstance(kind, str) and kind in WITHOUT_AREA:
@@ -249,7 +236,7 @@ def _read_region(
         return f"region(s) of class {name!r} left out"
     if instance is None:
         return outlines.TOO_FEW_POINTS if len(outline) < 6 else outlines.NO_PIXELS
-    return instance, name
+    return instance, name, outlines.reaches_out([outline], size)
 
 
 def _unlisted(source: Path, entries: list[_Entry]) -> list[str]:

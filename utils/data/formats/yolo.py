@@ -7,19 +7,19 @@ joined by seams that fill no pixel. A row of four values is a box, which has no 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from utils.data import outlines
-from utils.data.formats.yolo_folders import SPELLINGS, Layout, find_yolo, open_layout
-from utils.data.formats.yolo_label_files import LABELS, MOST_BYTES, LabelFiles, check_stays
+from utils.data.annotation_files import check_stays, read_text
+from utils.data.formats.each_image import problems_of, read_each
+from utils.data.formats.yolo_folders import SPELLINGS, YoloParts, find_yolo, open_layout
+from utils.data.formats.yolo_label_files import LABELS, MOST_BYTES, LabelFiles
 from utils.data.formats.yolo_rows import parse_rows
-from utils.data.formats.yolo_yaml import read_text
 from utils.data.images import upright_size
-from utils.data.label_map import find_label_map, read_label_map, similar_names
+from utils.data.label_map import NOT_CLASSES, find_label_map, read_label_map
 from utils.data.records import DataError, ImageRecord, Instance, RecordSet, settle
 
 __all__ = ["find_yolo", "read_yolo"]
@@ -29,7 +29,7 @@ REPEATED = "row(s) that repeat another one left out"
 
 
 @dataclass
-class _Labelled:
+class _LabelledPicture:
     """One image as read: its record, labels still class ids, and what was left out and why."""
 
     record: ImageRecord
@@ -65,32 +65,26 @@ def read_yolo(root: Path | str, problems: list[str] | None = None) -> RecordSet:
         raise DataError(f"{root}: cannot be read ({error})") from error
     pictures = sorted({path for part in layout.parts.values() for path in part})
     names, notes = _listed_names(layout, root)
-
-    def read(picture: Path) -> _Labelled | DataError:
-        try:
-            return _read_picture(picture, labels, names)
-        except DataError as error:
-            return error
-
-    with ThreadPoolExecutor() as pool:
-        results = list(pool.map(read, pictures))
-    files = [one for one in results if isinstance(one, _Labelled)]
+    results = read_each(partial(_read_picture, labels=labels, names=names), pictures)
+    files = [one for one in results if isinstance(one, _LabelledPicture)]
     _check_outlines(files, root)
-    found = [text for one in results if isinstance(one, DataError) for text in one.problems]
-    found = layout.problems + found
+    found = layout.problems + problems_of(results)
     settle(found, len(pictures) + len(layout.problems), problems)
 
     if names is None:
         names, notes = _found_names(files, root)
+    names = {number: name for number, name in names.items() if name not in NOT_CLASSES}
+    if not names:
+        raise DataError(f"{root}: names no class but the background; name what the rows hold")
     label = {number: i for i, number in enumerate(names, start=1)}
     images = tuple(_labelled(one, n, label) for n, one in enumerate(files, start=1))
     classes = tuple(names.values())
-    notes += [*layout.notes, *_notes(files, pictures, labels), *similar_names(classes)]
+    notes += [*layout.notes, *_notes(files, pictures, labels)]
     data = RecordSet(layout.home, "yolo", classes, images, tuple(notes))
     return replace(data, given_split=_given_split(data, layout))
 
 
-def _labelled(one: _Labelled, image_id: int, label: dict[int, int]) -> ImageRecord:
+def _labelled(one: _LabelledPicture, image_id: int, label: dict[int, int]) -> ImageRecord:
     instances = tuple(
         replace(instance, label=label[number])
         for instance, number in zip(one.record.instances, one.ids, strict=True)
@@ -98,7 +92,9 @@ def _labelled(one: _Labelled, image_id: int, label: dict[int, int]) -> ImageReco
     return replace(one.record, image_id=image_id, instances=instances)
 
 
-def _given_split(data: RecordSet, layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def _given_split(
+    data: RecordSet, layout: YoloParts
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """The names of the images of both parts, where the data set has both."""
     if "val" not in layout.parts:
         return None
@@ -121,7 +117,7 @@ def _check_labelled(labels: LabelFiles, pictures: list[Path], where: str) -> Non
             raise DataError(f"{path}: may belong to {one} or to {other.name}; rename one of them")
 
 
-def _listed_names(layout: Layout, root: Path) -> tuple[dict[int, str] | None, list[str]]:
+def _listed_names(layout: YoloParts, root: Path) -> tuple[dict[int, str] | None, list[str]]:
     """The class names by id, from the ``data.yaml`` or a class list of the data set."""
     if layout.data_yaml:
         return layout.data_yaml.names, []
@@ -135,7 +131,7 @@ def _listed_names(layout: Layout, root: Path) -> tuple[dict[int, str] | None, li
     return None, []
 
 
-def _found_names(files: list[_Labelled], root: Path) -> tuple[dict[int, str], list[str]]:
+def _found_names(files: list[_LabelledPicture], root: Path) -> tuple[dict[int, str], list[str]]:
     """Made-up class names for the ids that rows have."""
     numbers = sorted({number for one in files for number in one.ids})
     if not numbers:
@@ -147,7 +143,7 @@ def _found_names(files: list[_Labelled], root: Path) -> tuple[dict[int, str], li
     return {number: f"class_{number}" for number in numbers}, [note]
 
 
-def _check_outlines(files: list[_Labelled], root: Path) -> None:
+def _check_outlines(files: list[_LabelledPicture], root: Path) -> None:
     boxes = sum(reason == BOXES for one in files for reason, _ in one.left_out)
     if boxes and not any(one.drawn for one in files):
         raise DataError(
@@ -156,7 +152,7 @@ def _check_outlines(files: list[_Labelled], root: Path) -> None:
         )
 
 
-def _notes(files: list[_Labelled], pictures: list[Path], labels: LabelFiles) -> list[str]:
+def _notes(files: list[_LabelledPicture], pictures: list[Path], labels: LabelFiles) -> list[str]:
     """What was left out or filled in, with counts."""
     notes = outlines.left_out_notes(pair for one in files for pair in one.left_out)
     if without := [path for path in pictures if labels.find(path) is None]:
@@ -169,16 +165,18 @@ def _notes(files: list[_Labelled], pictures: list[Path], labels: LabelFiles) -> 
     return notes
 
 
-def _read_picture(picture: Path, labels: LabelFiles, known: Collection[int] | None) -> _Labelled:
-    """The record of one image; ``known`` are the class ids that there are, if a list says so."""
+def _read_picture(
+    picture: Path, labels: LabelFiles, names: dict[int, str] | None
+) -> _LabelledPicture:
+    """The record of one image; ``names`` are those of all class ids, if a list says so."""
     source = labels.find(picture)
     check_stays(picture, labels.home)
     size = upright_size(picture)
-    result = _Labelled(ImageRecord(0, picture, *size))
+    result = _LabelledPicture(ImageRecord(0, picture, *size))
     if source is None:
         return result
     check_stays(source, labels.home)
-    rows, wrong = parse_rows(read_text(source, MOST_BYTES), known)
+    rows, wrong = parse_rows(read_text(source, MOST_BYTES), names)
     if wrong:
         raise DataError(f"{source}: {wrong[0]}", [f"{source}: {text}" for text in wrong])
     instances: list[Instance] = []
@@ -189,15 +187,22 @@ def _read_picture(picture: Path, labels: LabelFiles, known: Collection[int] | No
             result.left_out.append((REPEATED, place))
             continue
         seen.add(row[1:])
+        if names and names[row.number] in NOT_CLASSES:
+            name = names[row.number]
+            result.left_out.append((f"row(s) of class {name!r} left out", place))
+            continue
         if row.is_box:
             result.left_out.append((BOXES, place))
             continue
         result.drawn += 1
-        instance = outlines.measure([row.polygon(*size)], size, f"{source}: line {row.line}")
+        outline = row.polygon(*size)
+        instance = outlines.measure([outline], size, f"{source}: line {row.line}")
         if instance is None:
             result.left_out.append((outlines.NO_PIXELS, place))
-        else:
-            instances.append(instance)
-            result.ids.append(row.number)
+            continue
+        instances.append(instance)
+        result.ids.append(row.number)
+        if outlines.reaches_out([outline], size):
+            result.left_out.append((outlines.CUT, place))
     result.record = replace(result.record, instances=tuple(instances))
     return result

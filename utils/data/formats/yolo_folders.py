@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from utils.data.formats.yolo_label_files import IMAGES, LABELS, MOST_BYTES, LabelFiles
+from utils.data.formats.yolo_label_files import IMAGES, LABELS, LabelFiles
 from utils.data.formats.yolo_paths import (
     LIST_SUFFIX,
     find_inside,
@@ -23,7 +23,6 @@ from utils.data.formats.yolo_yaml import (
     YoloYaml,
     find_yaml,
     is_data_yaml,
-    read_text,
     read_yaml,
 )
 from utils.data.images import list_images
@@ -34,11 +33,12 @@ PART_FOLDERS = (IMAGES + "/{}", "{}/" + IMAGES, "{}")  # of a set without a data
 SPELLINGS = tuple(name for names in PARTS.values() for name in names)
 PARENTS = 3  # folders above a part in which its data.yaml is looked for
 LOOKED_INTO = 100  # label files of a folder that are opened to recognise it
-ROW = re.compile(r"\s*\d+[\d.e+]*(\s+[-+.\deE]+){4,}\s*")
+MOST_PEEK_BYTES = 100_000  # of each
+CLASS_ID, COORDINATE = re.compile(r"\d[\d.e+]*"), re.compile(r"[-+.\deE]+")
 
 
 @dataclass
-class Layout:
+class YoloParts:
     """The pictures of each part: "train" and "val", or all of them as ""."""
 
     home: Path  # that all of them lie under
@@ -68,7 +68,7 @@ def find_yolo(root: Path) -> Path | None:
         return None
 
 
-def open_layout(root: Path) -> Layout:
+def open_layout(root: Path) -> YoloParts:
     """The pictures of a data set, of one of its parts, or of one of its lists.
 
     Raises:
@@ -82,7 +82,7 @@ def open_layout(root: Path) -> Layout:
         return _from_yaml(_only(files))
     source = _yaml_above(root)
     home = source.parent if source else home_of(root)
-    layout = Layout(home, {}, read_yaml(source) if source else None)
+    layout = YoloParts(home, {}, read_yaml(source) if source else None)
     if home != root:
         root = home / _absolute(root).relative_to(_absolute(home))
     elif parts := _named_parts(root):
@@ -110,11 +110,11 @@ def home_of(root: Path) -> Path:
     return root if root.is_dir() else root.parent
 
 
-def _from_yaml(source: Path) -> Layout:
+def _from_yaml(source: Path) -> YoloParts:
     """The training and validation pictures that a ``data.yaml`` names."""
     data_yaml, home = read_yaml(source), source.parent
     base = find_inside(home, data_yaml.path, source) or home
-    layout = Layout(home, {}, data_yaml)
+    layout = YoloParts(home, {}, data_yaml)
     places = [base, home] if base.is_dir() and base != home else [home]
     _add_parts(layout, data_yaml.parts, places, source)
     return layout
@@ -134,7 +134,7 @@ def _named_parts(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _add_parts(
-    layout: Layout, parts: Mapping[str, tuple[str, ...]], places: list[Path], source: Path
+    layout: YoloParts, parts: Mapping[str, tuple[str, ...]], places: list[Path], source: Path
 ) -> None:
     """Put the pictures of "train" and of "val", else "test", into the layout."""
     for part, texts in parts.items():
@@ -158,7 +158,9 @@ def _add_parts(
         )
 
 
-def _pictures(layout: Layout, part: str, text: str, places: list[Path], source: Path) -> list[Path]:
+def _pictures(
+    layout: YoloParts, part: str, text: str, places: list[Path], source: Path
+) -> list[Path]:
     """The pictures of one folder or list of a part."""
     path = _find(text, places, source)
     if path is None or (path.is_file() and path.suffix.lower() != LIST_SUFFIX):
@@ -230,9 +232,17 @@ def _is_labelled(folder: Path) -> bool:
     try:
         found = (labels.find(picture) for picture in list_images(folder))
         for path in islice((path for path in found if path), LOOKED_INTO):
-            for line in read_text(path, MOST_BYTES).split("\n"):
-                if line.strip():
-                    return ROW.fullmatch(line) is not None
-    except DataError:
+            with open(path, "rb") as file:
+                head = file.read(MOST_PEEK_BYTES).decode("utf-8-sig", "replace")
+            if line := next((line for line in head.split("\n") if line.strip()), ""):
+                return _is_row(line)
+    except (DataError, OSError):
         pass
     return False
+
+
+def _is_row(line: str) -> bool:
+    """True for a class id and four numbers or more, whether or not the reader will take them."""
+    number, *rest = line.split()
+    is_class_id = CLASS_ID.fullmatch(number) is not None
+    return is_class_id and len(rest) >= 4 and all(map(COORDINATE.fullmatch, rest))

@@ -64,9 +64,3 @@ class LabelFiles:
         last = len(parts) - 1 - parts[::-1].index(IMAGES)
         name = "/".join((*parts[:last], LABELS, *parts[last + 1 :]))
         return place if (place := path_inside(self.home, name, folder)).is_dir() else folder
-
-
-def check_stays(path: Path, home: Path) -> None:
-    """Raise ``DataError`` for a link that leads out of the data set."""
-    if path.is_symlink():
-        path_inside(home, path.relative_to(home).as_posix(), path)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path, PureWindowsPath
 
-from utils.data.annotation_files import path_inside
-from utils.data.formats.yolo_yaml import read_text
+from utils.data.annotation_files import path_inside, read_text
 from utils.data.images import list_images
 from utils.data.outlines import shown
 from utils.data.records import DataError

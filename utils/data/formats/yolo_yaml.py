@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from utils.data.annotation_files import read_text
 from utils.data.label_map import check_name
 from utils.data.outlines import shown
 from utils.data.records import DataError
@@ -88,28 +89,6 @@ def read_yaml(path: Path) -> YoloYaml:
     if not isinstance(base, str):
         raise DataError(f"{path}: path is {shown(base)}, must be a folder")
     return YoloYaml(path, names, parts, "" if base in NOTHING else base)
-
-
-def read_text(path: Path, most_bytes: int) -> str:
-    """A text file in UTF-8, with or without a byte order mark.
-
-    Raises:
-        DataError: not a file, unreadable, larger than ``most_bytes``, or not UTF-8.
-    """
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: is not a file")  # opening a pipe would wait for ever
-        with open(path, "rb") as file:
-            data = file.read(most_bytes + 1)
-        if len(data) > most_bytes:
-            raise DataError(f"{path}: is larger than {most_bytes} bytes, which no such file is")
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
 
 
 class _PlainLoader(yaml.BaseLoader):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Losses:
+class NotKept:
     """Counts by reason, each with the place where it came up first."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from utils.conversion.losses import Losses
+from utils.conversion.not_kept import NotKept
 from utils.conversion.pictures import Fit, fitted_pixels, fitted_record, new_name, picture_bytes
 from utils.data.images import load_image
 from utils.data.records import ImageRecord, Instance
@@ -17,18 +17,18 @@ from utils.data.records import ImageRecord, Instance
 CROWDS = "crowd region(s) left out, the format has none"
 
 
-class Scene:
+class ConvertedImage:
     """One picture with its objects; pixels are read when they are asked for.
 
-    ``name`` is the file name of the picture in the new data set, with slashes; ``losses`` takes
+    ``name`` is the file name of the picture in the new data set, with slashes; ``not_kept`` takes
     what cannot be kept.
     """
 
-    def __init__(self, source: ImageRecord, name: str, fit: Fit, losses: Losses) -> None:
+    def __init__(self, source: ImageRecord, name: str, fit: Fit, not_kept: NotKept) -> None:
         size = (source.width, source.height)
         self.source = source
         self.fit = fit
-        self.losses = losses
+        self.not_kept = not_kept
         self.name = new_name(name, fit.outer(*size) != size)
 
     @property
@@ -39,13 +39,13 @@ class Scene:
     @cached_property
     def record(self) -> ImageRecord:
         """Size and objects in the new data set."""
-        return fitted_record(self.source, self.fit, self.losses, self.name)
+        return fitted_record(self.source, self.fit, self.not_kept, self.name)
 
     @cached_property
     def objects(self) -> tuple[Instance, ...]:
         """The objects without crowd regions, which are counted as lost."""
         kept = tuple(one for one in self.record.instances if not one.iscrowd)
-        self.losses.add(CROWDS, self.name, len(self.record.instances) - len(kept))
+        self.not_kept.add(CROWDS, self.name, len(self.record.instances) - len(kept))
         return kept
 
     def picture(self) -> bytes:
@@ -58,10 +58,10 @@ class Scene:
         return fitted_pixels(load_image(self.source.path), self.fit)
 
 
-def scenes_of(
-    records: Sequence[ImageRecord], fit: Fit, losses: Losses, *, flat: bool = False
-) -> list[Scene]:
-    """A scene for each record.
+def converted_images(
+    records: Sequence[ImageRecord], fit: Fit, not_kept: NotKept, *, flat: bool = False
+) -> list[ConvertedImage]:
+    """An image for each record.
 
     Names are relative to the folder that all pictures lie in or below; ``flat`` makes ``a_b.png``
     of ``a/b.png``.
@@ -71,6 +71,6 @@ def scenes_of(
     home = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
     between = "_" if flat else "/"
     return [
-        Scene(record, between.join(path.relative_to(home).parts), fit, losses)
+        ConvertedImage(record, between.join(path.relative_to(home).parts), fit, not_kept)
         for record, path in zip(records, paths, strict=True)
     ]
