@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from my_dataset import read_data
 from utils.data.formats.coco import find_coco, read_coco
 from utils.data.records import DataError, encode_mask, instance_masks
 
@@ -265,7 +267,7 @@ def test_rotated_photo_has_its_upright_size(tmp_path):
 def test_layouts_are_found(tmp_path, monkeypatch, name, folder):
     root = tmp_path / "set of 图像"
     path = write(root, coco([thing(1, [BOX])]), name, folder)
-    assert find_coco(root) == find_coco(path) == path
+    assert find_coco(root) == find_coco(path) == [path]
     for data in (read_coco(root), read_coco(path), read_coco(path, root / folder)):
         assert data.root == root / folder
         assert data.names() == ("1.png",)
@@ -330,7 +332,7 @@ def only_folders(root):
 )  # fmt: skip
 def test_what_is_not_one_coco_file_is_not_found(tmp_path, make):
     root = make(tmp_path)
-    assert find_coco(root) is None
+    assert len(find_coco(root)) != 1
     with pytest.raises(DataError):
         read_coco(root)
 
@@ -339,10 +341,42 @@ def test_late_keys_are_found_and_a_long_list_of_files_is_named(tmp_path):
     content = coco([thing(n, [TRIANGLE]) for n in range(2000)])
     content = {key: content[key] for key in ("annotations", "categories", "images")}
     path = write(tmp_path, content, "a.json")
-    assert find_coco(tmp_path) == path
+    assert find_coco(tmp_path) == [path]
     write(tmp_path, content, "annotations/b.json")
     with pytest.raises(DataError, match=r"several COCO files \(a\.json, annotations/b\.json\)"):
         read_coco(tmp_path)
+
+
+def test_several_files_are_named_when_data_is_read(tmp_path):
+    for name in ("a.json", "b.json"):
+        write(tmp_path, coco(), name)
+    with pytest.raises(DataError, match=r"several COCO files \(a\.json, b\.json\); name the one"):
+        read_data(tmp_path)
+
+
+def test_all_wrong_images_are_told_at_once(tmp_path):
+    images = [image(1), image(2, file_name="../out.png"), image(3, file_name=5),
+              image(4, file_name="gone.png"), image(5, file_name="/etc/passwd")]  # fmt: skip
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(coco([thing(1, [BOX])], images=images)), encoding="utf-8")
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "1.png")
+    with pytest.raises(DataError) as caught:
+        read_coco(path)
+    for part in ("out.png", "'file_name' is 5", "gone.png", "passwd"):
+        assert any(part in problem for problem in caught.value.problems)
+    assert len(caught.value.problems) == 4
+    problems = []
+    assert len(read_coco(path, problems=problems).images) == 1
+    assert len(problems) == 4
+
+
+def test_pictures_that_are_not_listed_are_counted(tmp_path):
+    path = write(tmp_path, coco([thing(1, [BOX])]))
+    assert read_coco(path).notes == ()
+    for name in ("x.png", "y.png"):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / name)
+    (note,) = read_coco(path).notes
+    assert re.match(r"2 image\(s\) that annotations\.json does not list .*x\.png", note)
 
 
 def names_of(count):

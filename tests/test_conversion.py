@@ -154,6 +154,22 @@ def test_one_class_keeps_its_name(to, tmp_path):
 
 
 @pytest.mark.parametrize("to", ["coco", "labelme", "yolo"])
+def test_spaces_around_class_names_survive_or_go(to, tmp_path):
+    data = data_set(tmp_path / "in", [("a.png", drawn_objects()[:2])], ("Person", "person "))
+    convert(data, to, tmp_path / "out")
+    second = "person " if to in ("coco", "yolo") else "person"
+    assert read_data(tmp_path / "out").classes == ("Person", second)
+
+
+@pytest.mark.parametrize("to", ["labelme", "id-masks", "label-png"])
+def test_classes_that_differ_only_by_outer_spaces_are_refused(to, tmp_path):
+    data = data_set(tmp_path / "in", [("a.png", drawn_objects()[:2])], ("y", " y"))
+    with pytest.raises(DataError, match="differ only by spaces around 'y'"):
+        convert(data, to, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", READABLE)
 def test_polygons_fill_the_same_pixels(to, polygons, tmp_path):
     convert(polygons, to, tmp_path / "new")
     data = read_data(tmp_path / "new")

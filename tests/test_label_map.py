@@ -1,5 +1,6 @@
 """Class lists: the two formats, wrong ones, and names held against them."""
 
+import re
 import time
 
 import pytest
@@ -110,7 +111,7 @@ def test_long_lists_are_read_in_time(tmp_path):
     names = [f"class {n}" for n in range(50_000)]
     path = write(tmp_path, "labels.txt", "\n".join(names))
     start = time.perf_counter()
-    assert read_label_map(path) == class_names(names, [tmp_path], tmp_path) == tuple(names)
+    assert read_label_map(path) == class_names(seen(*names), [tmp_path], tmp_path) == tuple(names)
     assert time.perf_counter() - start < 5  # comparing all pairs takes half a minute
 
 
@@ -129,23 +130,32 @@ def test_any_text_gives_names_or_one_error(tmp_path_factory, tokens):
         assert bool(names) != (name in message)
 
 
+def seen(*names):
+    """Names with the places where they were seen."""
+    return {name: f"{2 * n}.png" for n, name in enumerate(names, start=1)}
+
+
 def test_classes_are_sorted_names_or_the_list(tmp_path):
     listed = tmp_path / "listed"
     listed.mkdir()
-    assert class_names(["b", "a", "b"], [tmp_path, listed], tmp_path) == ("a", "b")
+    assert class_names(seen("b", "a"), [tmp_path, listed], tmp_path) == ("a", "b")
     with pytest.raises(DataError, match="no object in any"):
-        class_names([], [tmp_path], tmp_path)
+        class_names({}, [tmp_path], tmp_path)
     write(listed, "labels.txt", "tree\nperson\n")
-    assert class_names([], [tmp_path, listed], tmp_path) == ("tree", "person")
-    assert class_names(["person"], [tmp_path, listed], tmp_path) == ("tree", "person")
+    assert class_names({}, [tmp_path, listed], tmp_path) == ("tree", "person")
+    assert class_names(seen("person"), [tmp_path, listed], tmp_path) == ("tree", "person")
     write(listed, "labels.txt", "background\ntree\nperson\n")
-    assert class_names(["person"], [listed], tmp_path) == ("tree", "person")
+    assert class_names(seen("person"), [listed], tmp_path) == ("tree", "person")
     write(listed, "label_names.txt", "background\n")
     with pytest.raises(DataError, match=r"label_names\.txt: names no class but the background"):
-        class_names(["person"], [listed], tmp_path)
+        class_names(seen("person"), [listed], tmp_path)
     (listed / "label_names.txt").unlink()
-    with pytest.raises(DataError, match=r"'persn', which is not in .*labels\.txt.*'person'"):
-        class_names(["persn"], [listed], tmp_path)
+    with pytest.raises(DataError) as caught:
+        class_names({"tre": "2.png", "person": "3.png", "persn": "4.png"}, [listed], tmp_path)
+    first, second = caught.value.problems
+    assert re.match(r"4\.png: .* 'persn', which is not in .*labels\.txt .*'person'", first)
+    assert re.match(r"2\.png: .* 'tre', which is not in .*labels\.txt .*'tree'", second)
+    assert str(caught.value) == f"{first}\n{second}"
 
 
 @pytest.mark.parametrize(

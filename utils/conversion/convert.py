@@ -17,10 +17,11 @@ from utils.conversion.output_files import OutputFile, check_names, other_files, 
 from utils.conversion.pictures import Fit
 from utils.conversion.yolo_files import yolo_files
 from utils.data.formats.labelme import find_labelme
-from utils.data.records import ImageRecord, RecordSet
+from utils.data.records import DataError, ImageRecord, RecordSet
 
 FORMATS = ("coco", "labelme", "id-masks", "yolo", "label-png")
 DRAWN = ("coco", "labelme", "yolo")  # with outlines, which can be simplified
+LISTED = ("labelme", "id-masks", "label-png")  # with a list of classes, a line for each
 FLAT = ("labelme", "label-png")  # without folders in folders
 
 NO_VAL = (
@@ -73,7 +74,9 @@ def convert(
     parts = {
         name: records
         for part, one in whole.items()
-        for name, records in _divided(part, one.with_classes(classes), not_kept).items()
+        for name, records in _divided(
+            part, one.with_classes(classes).renamed(_spelled(classes, to)), not_kept
+        ).items()
         if records
     }
     fit = Fit(size, multiple_of)
@@ -81,11 +84,22 @@ def convert(
         name: converted_images(records, fit, not_kept, flat=to in FLAT)
         for name, records in parts.items()
     }
-    files = _files(to, classes, images, simplify, by_kind)
+    files = _files(to, _spelled(classes, to), images, simplify, by_kind)
     check_names(files, folder, overwrite)
     write_files(files, folder)
     notes = [NO_VAL] if to == "yolo" and "val" not in parts else []
     return [*notes, *not_kept.notes(), *other_files(files, folder)]
+
+
+def _spelled(classes: tuple[str, ...], to: str) -> tuple[str, ...]:
+    """The class names as the format can hold them: those in a list of lines lose outer spaces."""
+    if to not in LISTED:
+        return classes
+    names = tuple(name.strip() for name in classes)
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"classes differ only by spaces around {name!r}; give them one name")
+    return names
 
 
 def check_apart(source: Path, folder: Path) -> None:

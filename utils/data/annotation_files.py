@@ -73,7 +73,7 @@ def path_inside(root: Path, name: str, source: Path) -> Path:
     path = root.joinpath(*windows.parts) if not outside else root
     if outside or not is_inside(path, root):
         raise DataError(
-            f"{source}: names {name!r}, which is not a file inside {root}; paths must be relative "
+            f"{source}: names {name[:60]!r}, which is not a file inside {root}; paths must be relative "
             "to the data set and stay in it"
         )
     return path

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from utils.data.annotation_files import read_text
-from utils.data.records import DataError, ImageRecord
+from utils.data.records import DataError, ImageRecord, first_ten
 
 FILE_NAMES = ("labelmap.pbtxt", "label_map.pbtxt", "label_names.txt", "labels.txt", "classes.txt")
 NOT_CLASSES = ("background", "_background_", "__ignore__")  # label 0 and what labelme leaves out
@@ -67,18 +67,19 @@ def check_name(name: str, where: str) -> None:
         )
 
 
-def class_names(found: Iterable[str], folders: Sequence[Path], source: Path) -> tuple[str, ...]:
+def class_names(
+    found: Mapping[str, object], folders: Sequence[Path], source: Path
+) -> tuple[str, ...]:
     """The classes of a data set: its class list's if one of ``folders`` has one, else sorted.
 
     Args:
-        found: the names that objects have.
+        found: the names that objects have, each with a place where it was seen.
         folders: where a class list is looked for, in this order.
         source: the data set, for the message.
 
     Raises:
-        DataError: no class at all, a name that the class list lacks, or a wrong class list.
+        DataError: no class at all, names that the class list lacks, or a wrong class list.
     """
-    used = sorted(set(found))
     for folder in folders:
         path = find_label_map(folder)
         if path is None:
@@ -86,19 +87,24 @@ def class_names(found: Iterable[str], folders: Sequence[Path], source: Path) -> 
         names = tuple(name for name in read_label_map(path) if name not in NOT_CLASSES)
         if not names:
             raise DataError(f"{path}: names no class but the background; write one name per line")
-        for name in sorted(set(used) - set(names))[:1]:
-            near = difflib.get_close_matches(name, names, 1, 0.0)
-            raise DataError(
-                f"{source}: an object is of class {name!r}, which is not in {path} (nearest: "
-                f"{near[0]!r}); correct the label or add the class to the list"
-            )
+        if unknown := sorted(found.keys() - set(names)):
+            problems = [_unlisted(name, found[name], names, path) for name in unknown]
+            raise DataError("\n".join(first_ten(problems)), problems)
         return names
-    if not used:
+    if not found:
         raise DataError(
             f"{source}: no object in any annotation file, so there is nothing to learn; label "
             f"some, or list the classes in {FILE_NAMES[2]}"
         )
-    return tuple(used)
+    return tuple(sorted(found))
+
+
+def _unlisted(name: str, place: object, names: Sequence[str], path: Path) -> str:
+    near = difflib.get_close_matches(name, names, 1, 0.0)
+    return (
+        f"{place}: an object is of class {name!r}, which is not in {path} (nearest: {near[0]!r}); "
+        "correct the label or add the class to the list"
+    )
 
 
 def labelled(

@@ -8,8 +8,10 @@ from __future__ import annotations
 import mmap
 import os
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from utils.data.annotation_files import is_inside, path_inside, read_json
 from utils.data.formats.coco_entries import (
@@ -22,8 +24,8 @@ from utils.data.formats.coco_entries import (
 )
 from utils.data.formats.coco_outlines import NO_OUTLINE, LeftOut, draw_instances
 from utils.data.formats.each_image import read_each
-from utils.data.images import upright_size
-from utils.data.outlines import left_out_notes
+from utils.data.images import list_images, upright_size
+from utils.data.outlines import left_out_notes, shown
 from utils.data.records import DataError, ImageRecord, RecordSet, settle
 
 ROBOFLOW_NAME = "_annotations.coco.json"
@@ -33,14 +35,20 @@ PROBES = 20  # listed images that are looked for to find the image folder
 MOST_PIXELS = 2**29  # of an image; pycocotools reserves 30 bits for a compressed run length
 
 
-def find_coco(root: Path) -> Path | None:
-    """The COCO file that ``root`` is or holds; None if there is none or more than one.
+class Located(NamedTuple):
+    """A picture that is there, with its upright width and height."""
+
+    path: Path
+    size: tuple[int, int]
+
+
+def find_coco(root: Path) -> list[Path]:
+    """The COCO files that ``root`` is or holds, of which it should be one.
 
     Looked for are ``_annotations.coco.json``, then JSON files in ``root`` and its
     ``annotations/``. Files are searched for the keys, not parsed; nothing is raised.
     """
-    found = _coco_files(Path(root))
-    return found[0] if len(found) == 1 else None
+    return _coco_files(Path(root))
 
 
 def read_coco(
@@ -66,22 +74,23 @@ def read_coco(
     root = Path(root)
     source = _source(root)
     content = read_json(source)
-    pictures = read_pictures(content, source)
+    pictures, wrong_pictures = read_pictures(content, source)
     label_of, classes, notes = read_classes(content, source)
     objects, faults = read_objects(content, source, [p.identity for p in pictures], label_of)
     spoilt = {identity for identity, _ in faults}
-    found = [text for _, text in faults]
+    found = [*wrong_pictures, *(text for _, text in faults)]
     folder = Path(images) if images is not None else _image_folder(root, source, pictures)
-    paths = _paths(pictures, folder, source)
-    sizes = read_each(partial(_size, source=source), zip(pictures, paths, strict=True))
+    located = read_each(partial(_locate, folder=folder, source=source), pictures)
+    _check_unshared(pictures, located, source)
 
     keep_ids = all(isinstance(p.identity, int) and 0 < p.identity < 2**63 for p in pictures)
     left_out: LeftOut = []
     records = []
-    for number, (picture, path, size) in enumerate(zip(pictures, paths, sizes, strict=True), 1):
-        if isinstance(size, DataError):
-            found.append(str(size))
+    for number, (picture, place) in enumerate(zip(pictures, located, strict=True), 1):
+        if isinstance(place, DataError):
+            found.append(str(place))
             continue
+        path, size = place
         before = len(found)
         instances = draw_instances(objects[picture.identity], *size, source, left_out, found)
         if picture.identity not in spoilt and len(found) == before:
@@ -96,6 +105,8 @@ def read_coco(
             "boxes alone cannot train masks, export polygons or run lengths"
         )
     notes += left_out_notes(left_out)
+    if not found:  # pictures with problems are listed too
+        notes += _unlisted(records, source)
     return RecordSet(folder, "coco", classes, tuple(records), tuple(notes))
 
 
@@ -163,18 +174,28 @@ def _image_folder(root: Path, source: Path, pictures: list[Picture]) -> Path:
         candidates = [path for path in candidates if is_inside(path, root)]
     for picture in pictures[:PROBES]:
         for candidate in candidates:
-            if _there(path_inside(candidate, picture.file_name, source)):
+            if _holds(candidate, picture, source):
                 return candidate
     return candidates[0]
 
 
-def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
-    """Where every image should lie; no two are the same."""
-    paths = [path_inside(folder, picture.file_name, source) for picture in pictures]
+def _holds(folder: Path, picture: Picture, source: Path) -> bool:
+    try:
+        return _there(path_inside(folder, picture.file_name, source))
+    except DataError:
+        return False
+
+
+def _check_unshared(
+    pictures: list[Picture], located: Sequence[Located | DataError], source: Path
+) -> None:
+    """No two entries are of the same file."""
     owner: dict[str, Picture] = {}
     twice = []
-    for path, picture in zip(paths, pictures, strict=True):
-        first = owner.setdefault(os.path.normpath(path), picture)
+    for picture, place in zip(pictures, located, strict=True):
+        if isinstance(place, DataError):
+            continue
+        first = owner.setdefault(os.path.normpath(place.path), picture)
         if first is not picture:
             twice.append(f"{picture.file_name!r}: ids {first[0]!r} and {picture[0]!r}")
     if twice:
@@ -182,23 +203,32 @@ def _paths(pictures: list[Picture], folder: Path, source: Path) -> list[Path]:
             f"{source}: {len(twice)} 'file_name'(s) given twice ({listed(twice)}); list every "
             "image once, with all of its annotations"
         )
-    return paths
 
 
-def _size(listed_picture: tuple[Picture, Path], source: Path) -> tuple[int, int]:
-    """Width and height of the upright picture, which the file must agree with."""
-    picture, path = listed_picture
+def _unlisted(records: list[ImageRecord], source: Path) -> list[str]:
+    """A note on pictures that lie beside the listed ones and are not in the file."""
+    known = {record.path for record in records}
+    folders = sorted({path.parent for path in known})
+    rest = [path for folder in folders for path in list_images(folder) if path not in known]
+    if not rest:
+        return []
+    return [f"{len(rest)} image(s) that {source.name} does not list left out, first in {rest[0]}"]
+
+
+def _locate(picture: Picture, folder: Path, source: Path) -> Located:
+    """The picture, and its size upright, which the file must agree with."""
+    path = path_inside(folder, picture.file_name, source)
     if not _there(path):
         raise DataError(
-            f"{source}: image {picture.file_name!r} is not in {path.parent}; restore it, or name "
-            "the folder of the images with --images"
+            f"{source}: image {shown(picture.file_name)} is not in {path.parent}; restore it, or "
+            "name the folder of the images with --images"
         )
     width, height = upright_size(path)
     if not 0 < width * height < MOST_PIXELS:
         raise DataError(f"{path}: {width}x{height} pixels are none or too many; resize the image")
     said = (picture.width or width, picture.height or height)
     if said == (width, height):
-        return width, height
+        return Located(path, said)
     swapped = ""
     if said == (height, width):
         swapped = " (swapped: the size before EXIF rotation, or a mistake)"

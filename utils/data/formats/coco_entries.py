@@ -48,29 +48,42 @@ def _entries(content: Any, key: str, source: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def read_pictures(content: Any, source: Path) -> list[Picture]:
+def read_pictures(content: Any, source: Path) -> tuple[list[Picture], list[str]]:
+    """The listed images, and what is wrong with other entries."""
     pictures: list[Picture] = []
+    faults: list[str] = []
     seen: dict[Identity, str] = {}
     twice = []
-    for number, entry in enumerate(_entries(content, "images", source)):
-        where = _where("images", number, entry)
-        name = entry.get("file_name")
-        if not isinstance(name, str):
-            raise wrong(source, where, "file_name", name, "must be the name of an image file")
-        identity = _identity(entry, "id", where, source)
-        if identity in seen:
-            twice.append(f"id {shown(identity)}: {seen[identity]!r} and {name!r}")
-        seen[identity] = name
-        width, height = (_side(entry, side, where, source) for side in ("width", "height"))
-        pictures.append(Picture(identity, name, width, height))
-    if not pictures:
+    entries = _entries(content, "images", source)
+    for number, entry in enumerate(entries):
+        try:
+            picture = _picture(entry, number, source)
+        except DataError as error:
+            faults.append(str(error))
+            continue
+        if picture.identity in seen:
+            first = seen[picture.identity]
+            twice.append(f"id {shown(picture.identity)}: {first!r} and {picture.file_name!r}")
+        seen[picture.identity] = picture.file_name
+        pictures.append(picture)
+    if not entries:
         raise DataError(f"{source}: 'images' is empty; list the images of the data set there")
     if twice:
         raise DataError(
             f"{source}: {len(twice)} image id(s) given twice ({listed(twice)}); give every "
             "image an id of its own"
         )
-    return pictures
+    return pictures, faults
+
+
+def _picture(entry: dict[str, Any], number: int, source: Path) -> Picture:
+    where = _where("images", number, entry)
+    name = entry.get("file_name")
+    if not isinstance(name, str):
+        raise wrong(source, where, "file_name", name, "must be the name of an image file")
+    identity = _identity(entry, "id", where, source)
+    width, height = (_side(entry, side, where, source) for side in ("width", "height"))
+    return Picture(identity, name, width, height)
 
 
 def read_classes(content: Any, source: Path) -> tuple[dict[int, int], tuple[str, ...], list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from utils.data.records import DataError, ImageRecord
@@ -40,3 +41,12 @@ def read_each(
 def problems_of(results: Iterable[object]) -> list[str]:
     """All that is wrong, in the order of the results of ``read_each``."""
     return [text for one in results if isinstance(one, DataError) for text in one.problems]
+
+
+def names_of(images: Iterable[ReadImage]) -> dict[str, Path]:
+    """The classes of all objects, each with the first picture that has one."""
+    found: dict[str, Path] = {}
+    for one in images:
+        for name in one.names:
+            found.setdefault(name, one.record.path)
+    return found

@@ -16,7 +16,7 @@ from typing import Any
 
 from utils.data import outlines
 from utils.data.annotation_files import read_json
-from utils.data.formats.each_image import ReadImage, read_each
+from utils.data.formats.each_image import ReadImage, names_of, read_each
 from utils.data.formats.labelme_folders import PictureFinder, find_layouts, the_layout
 from utils.data.images import list_images, upright_size
 from utils.data.label_map import NOT_CLASSES, check_name, class_names, labelled
@@ -85,7 +85,7 @@ def read_labelme(
     folders = [json_folder, root]
     if home != root or not json_folder.is_relative_to(root):
         folders.append(json_folder.resolve().parent)  # where both folders of a pair lie
-    classes = class_names({name for one in files for name in one.names}, folders, root)
+    classes = class_names(names_of(files), folders, root)
     images = labelled([(one.record, one.names) for one in files], classes)
     notes = outlines.left_out_notes(left_out)
     if not found:  # the pictures of files with problems have a JSON too

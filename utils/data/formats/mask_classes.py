@@ -103,7 +103,9 @@ class TableClasses:
     def classes(self, found: Collection[str]) -> tuple[str, ...]:
         """Those of the class list, else sorted; a table for every mask declares all it names."""
         named = set() if self.table.is_for_each else set(self.table.classes.values())
-        return class_names({*found, *named} - {*NOT_CLASSES}, [self.root], self.root)
+        return class_names(
+            dict.fromkeys({*found, *named} - {*NOT_CLASSES}, self.root), [self.root], self.root
+        )
 
     def notes(self, seen: Iterable[tuple[Path, int]]) -> list[str]:
         """Rows without an object are counted."""
@@ -141,7 +143,7 @@ class FolderClasses:
     def classes(self, found: Collection[str]) -> tuple[str, ...]:
         """Those of the class list, else all folders, sorted."""
         names = {folder.name for folder in self.folders} - {*NOT_CLASSES}
-        return class_names(names, [self.root], self.root)
+        return class_names(dict.fromkeys(names, self.root), [self.root], self.root)
 
     def notes(self, seen: Iterable[tuple[Path, int]]) -> list[str]:
         """None."""
@@ -193,7 +195,7 @@ class PixelClasses:
         if self.listed:
             return self.listed
         by_value = sorted(found, key=lambda name: int(name.removeprefix("class_")))
-        return tuple(by_value) or class_names((), [], self.root)  # which says that there is none
+        return tuple(by_value) or class_names({}, [], self.root)  # which says that there is none
 
     def notes(self, seen: Iterable[tuple[Path, int]]) -> list[str]:
         """None."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from utils.data import outlines
 from utils.data.annotation_files import path_inside, read_json
-from utils.data.formats.each_image import ReadImage, problems_of, read_each
+from utils.data.formats.each_image import ReadImage, names_of, problems_of, read_each
 from utils.data.formats.via_regions import (
     NAMELESS,
     WITHOUT_AREA,
@@ -79,7 +79,7 @@ def read_via(
     found += problems_of(results)
     settle(found, total, problems)
     read = [result for result in results if isinstance(result, ReadImage)]
-    classes = class_names({name for one in read for name in one.names}, [root], source)
+    classes = class_names(names_of(read), [root], source)
     notes = outlines.left_out_notes(pair for one in read for pair in one.left_out)
     if (other := next(files, None)) is not None:
         notes.append(f"{source.name} was read; {other.name}, also a VIA file, was not")
