@@ -25,6 +25,7 @@ from torchvision import tv_tensors
 
 from nets.contract import Target, check_target
 from utils.data import shapes
+from utils.data.annotation_files import without_collection
 from utils.data.formats.coco import find_coco, read_coco
 from utils.data.formats.id_masks import find_layout, read_id_masks
 from utils.data.formats.labelme import find_labelme, read_labelme
@@ -223,7 +224,8 @@ def read_data(
         raise DataError(f"{root}: is {names[0]}, which has no use for --{flag}; leave it out")
     if problems is not None and reader.tells_problems:
         given["problems"] = problems
-    data = reader.read(root, **given).renamed(classes)
+    with without_collection():
+        data = reader.read(root, **given).renamed(classes)
     if names[1:]:
         other = f"it could also be read as {' or '.join(names[1:])}; --format chooses"
         data = replace(data, notes=(*data.notes, other))

@@ -1,10 +1,18 @@
 """JSON from strangers, and paths that an annotation file may name."""
 
+import gc
 import os
 
 import pytest
 
-from utils.data.annotation_files import check_stays, path_inside, read_json, read_text
+from utils.data.annotation_files import (
+    check_stays,
+    mentions,
+    path_inside,
+    read_json,
+    read_text,
+    without_collection,
+)
 from utils.data.records import DataError
 
 
@@ -86,3 +94,33 @@ def test_links_may_lead_inside_only(tmp_path):
         check_stays(place / "b.png", place)
         with pytest.raises(DataError, match=r"linked: is behind a link that leads out of"):
             check_stays(place / "away" / "linked", place / "sub")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b'{"shapes": 1, "x": 2}', True), (b'{"x": 2}', False), (b"", False), (None, False)],
+)
+def test_words_are_found_without_parsing(tmp_path, content, expected):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    assert mentions(path, b'"shapes"', b'"x"') is expected
+    assert mentions(tmp_path, b'"x"') is False
+
+
+def test_a_pipe_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    assert mentions(tmp_path / "a.json", b"x") is False
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_collection_is_as_it_was_afterwards(was_on):
+    (gc.enable if was_on else gc.disable)()
+    try:
+        seen = []
+        with pytest.raises(KeyError), without_collection():
+            {}[seen.append(gc.isenabled())]
+        assert seen == [False]
+        assert gc.isenabled() is was_on
+    finally:
+        gc.enable()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.annotation_files import check_stays, path_inside, read_json
+from utils.data.annotation_files import check_stays, mentions, path_inside, read_json
 from utils.data.images import list_images
 from utils.data.outlines import shown
 from utils.data.records import DataError
@@ -18,6 +18,7 @@ IMAGE_FOLDERS = ("pic", "images")
 JSON_SUFFIX = "_json"
 EMBEDDED = "picture(s) taken from imageData, no file of their name is here"
 FOUND_BY_OWN_NAME = "picture(s) found by their JSON's name, imagePath names a file that is not here"
+KEYS = (b'"shapes"', b'"imagePath"')
 LOOKED_INTO = 10  # JSON files of a folder that are opened to recognise it
 MOST_PEEK_BYTES = 64_000_000  # larger files are not opened for that
 
@@ -96,7 +97,7 @@ def _json_files(folder: Path) -> list[Path]:
 
 def _is_labelme(path: Path) -> bool:
     try:
-        if path.stat().st_size > MOST_PEEK_BYTES:
+        if not mentions(path, *KEYS) or path.stat().st_size > MOST_PEEK_BYTES:
             return False
         content = read_json(path)
     except (OSError, DataError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils.data import outlines
-from utils.data.annotation_files import path_inside, read_json
+from utils.data.annotation_files import mentions, path_inside, read_json
 from utils.data.formats.each_image import ReadImage, names_of, problems_of, read_each
 from utils.data.formats.via_regions import (
     NAMELESS,
@@ -30,6 +30,7 @@ from utils.data.records import DataError, ImageRecord, Instance, RecordSet, sett
 FILE_NAME = "via_region_data.json"
 PROJECT_KEY = "_via_img_metadata"
 IMAGE_FOLDERS = (".", "images", "pic")  # relative to the JSON, tried in this order
+KEYS = (b'"filename"', b'"regions"')
 LOOKED_INTO = 10  # JSON files of a folder that are opened to recognise it
 MOST_PEEK_BYTES = 256_000_000  # larger files are not opened for that
 
@@ -107,7 +108,9 @@ def _is_via(path: Path) -> bool:
     if path.name == FILE_NAME:
         return True  # a damaged one is for the reader to report
     try:
-        content = read_json(path) if path.stat().st_size <= MOST_PEEK_BYTES else None
+        if not mentions(path, *KEYS) or path.stat().st_size > MOST_PEEK_BYTES:
+            return False
+        content = read_json(path)
     except (OSError, DataError):
         return False
     if not isinstance(content, dict) or not content:
