@@ -32,7 +32,7 @@ from utils.doctor.examination import check_data
 from utils.doctor.findings import headline
 from utils.doctor.network_view import NetworkView
 from utils.exit_codes import run
-from utils.open_data import TrainingData, open_training_data
+from utils.open_data import TrainingData, open_configured
 from utils.training.checkpoint import BEST, Checkpoints, training_state
 from utils.training.engine import seed_epoch, train_one_epoch
 from utils.training.panels import training_panel
@@ -106,21 +106,7 @@ def open_data(config: TrainConfig) -> TrainingData:
     """Both sides of the split, all that is wrong with them told at once and before the night."""
     problems: list[str] = []
     try:
-        data = open_training_data(
-            config.data,
-            format=config.format,
-            classes=config.classes,
-            val_data=config.val_data,
-            options=config.reading,
-            split_file=config.split_file,
-            group_by=config.group_by,
-            folds=config.folds,
-            fold=config.fold,
-            epoch_scenes=config.epoch_scenes,
-            seed=config.seed,
-            check_always=config.debug,
-            problems=problems,
-        )
+        data = open_configured(config, problems)
     except DataError as error:
         if not problems:
             raise

@@ -172,6 +172,8 @@ def many_pictures(root, count):
 
 
 def convert_and_exit(*arguments):
+    # A shell starts what runs in its background deaf to SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(tool(*arguments))
 
 

@@ -27,7 +27,7 @@ from utils.data.images import limit_pixels
 from utils.data.records import DataError
 from utils.exit_codes import INTERRUPTED, run
 from utils.folders import new_folder, numbered, safe_name, write_json
-from utils.open_data import open_training_data
+from utils.open_data import open_configured
 
 FOLDS = 5
 TRAIN = Path(__file__).resolve().parent.parent / "train.py"
@@ -113,17 +113,7 @@ def main(config: TrainConfig, argv: Sequence[str]) -> None:
 
 def fingerprint_of(config: TrainConfig) -> str:
     """Read the data as train.py will; what is wrong with it is told before anything is trained."""
-    data = open_training_data(
-        config.data,
-        format=config.format,
-        classes=config.classes,
-        options=config.reading,
-        group_by=config.group_by,
-        folds=config.folds,
-        fold=config.fold,
-        seed=config.seed,
-    )
-    return data.split.data_fingerprint
+    return open_configured(config).split.data_fingerprint
 
 
 def train_fold(config: TrainConfig, argv: Sequence[str]) -> Path:

@@ -53,7 +53,7 @@ class CommandConfig:
 class DataConfig(CommandConfig):
     """What means the same in all commands that read labelled data, those of tools/ too."""
 
-    format: str = option("auto", "annotation format of --data", choices=FORMATS)
+    format: str = option("auto", "annotation format", choices=FORMATS)
     images: Path | None = option(None, "where the images of a COCO file lie, if not beside it")
     class_attribute: str = option("", "which attribute of VIA's regions is the class")
     embedded_images: bool = option(False, "take pictures only embedded in labelme's JSON files")

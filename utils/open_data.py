@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from my_dataset import InstanceDataset, ShapesDataset, read_data
+from utils.config import TrainConfig
 from utils.data import shapes
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, RecordSet, refuse
@@ -98,6 +99,25 @@ def open_training_data(
     train = InstanceDataset(train_records, flip, seed, **loading)
     val = InstanceDataset(val_records, **loading)
     return TrainingData(train, val, split, source, val_source, options, tuple(notes))
+
+
+def open_configured(config: TrainConfig, problems: list[str] | None = None) -> TrainingData:
+    """``open_training_data`` with the settings of train.py."""
+    return open_training_data(
+        config.data,
+        format=config.format,
+        classes=config.classes,
+        val_data=config.val_data,
+        options=config.reading,
+        split_file=config.split_file,
+        group_by=config.group_by,
+        folds=config.folds,
+        fold=config.fold,
+        epoch_scenes=config.epoch_scenes,
+        seed=config.seed,
+        check_always=config.debug,
+        problems=problems,
+    )
 
 
 def _check_something_to_learn(records: RecordSet) -> None:

@@ -6,7 +6,7 @@ import gc
 import json
 import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -53,6 +53,17 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is nested too deep to be an annotation file") from error
     except ValueError as error:
         raise DataError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def peek_json(path: Path, words: Sequence[bytes], most_bytes: int) -> Any:
+    """What a JSON file holds that may be of a format whose files have these words in them; None if
+    it is not, is larger, or cannot be read."""
+    try:
+        if not mentions(path, *words) or path.stat().st_size > most_bytes:
+            return None
+        return read_json(path)
+    except (OSError, DataError):
+        return None
 
 
 @contextmanager

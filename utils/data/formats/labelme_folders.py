@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.annotation_files import check_stays, mentions, path_inside, read_json
+from utils.data.annotation_files import check_stays, path_inside, peek_json, read_json
 from utils.data.images import list_images
 from utils.data.outlines import shown
 from utils.data.records import DataError
@@ -96,12 +96,7 @@ def _json_files(folder: Path) -> list[Path]:
 
 
 def _is_labelme(path: Path) -> bool:
-    try:
-        if not mentions(path, *KEYS) or path.stat().st_size > MOST_PEEK_BYTES:
-            return False
-        content = read_json(path)
-    except (OSError, DataError):
-        return False
+    content = peek_json(path, KEYS, MOST_PEEK_BYTES)
     return isinstance(content, dict) and "shapes" in content and "imagePath" in content
 
 

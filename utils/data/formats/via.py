@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils.data import outlines
-from utils.data.annotation_files import mentions, path_inside, read_json
+from utils.data.annotation_files import path_inside, peek_json, read_json
 from utils.data.formats.each_image import ReadImage, names_of, problems_of, read_each
 from utils.data.formats.via_regions import (
     NAMELESS,
@@ -107,12 +107,7 @@ def _via_files(root: Path) -> Iterator[Path]:
 def _is_via(path: Path) -> bool:
     if path.name == FILE_NAME:
         return True  # a damaged one is for the reader to report
-    try:
-        if not mentions(path, *KEYS) or path.stat().st_size > MOST_PEEK_BYTES:
-            return False
-        content = read_json(path)
-    except (OSError, DataError):
-        return False
+    content = peek_json(path, KEYS, MOST_PEEK_BYTES)
     if not isinstance(content, dict) or not content:
         return False
     if PROJECT_KEY in content:
