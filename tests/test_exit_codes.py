@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +20,7 @@ from utils.data.records import DataError
 from utils.exit_codes import exit_code, message, run
 from utils.training.engine import DivergedError
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 CODES = [
     (ConfigError("a setting"), 2),
     (torch.OutOfMemoryError("CUDA out of memory"), 3),
@@ -117,3 +121,16 @@ def test_a_loader_process_hands_on_only_the_message(kind, capsys):
     assert run(main, CommonConfig()) == 4
     err = capsys.readouterr().err
     assert err == "error: photos/a.png: cut short; ValueError: replace it\n"
+
+
+def test_a_warning_is_one_line_without_code(tmp_path):
+    code = (
+        "import sys, warnings\n"
+        "from utils.config import CommonConfig\n"
+        "from utils.exit_codes import run\n"
+        "sys.exit(run(lambda config: warnings.warn('two frames'), CommonConfig()))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY
+    )
+    assert (result.returncode, result.stderr) == (0, "warning: two frames\n")

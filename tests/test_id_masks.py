@@ -130,14 +130,14 @@ def without_mask(root):
     write_pair(root, "one", blank())
     write_pair(root, "two", blank())
     (root / "PedMasks" / "two_mask.png").unlink()
-    return r"two\.png has no mask"
+    return r"two\.png: has no mask"
 
 
 def without_image(root):
     write_pair(root, "one", blank())
     write_pair(root, "two", blank())
     (root / "PNGImages" / "two.png").unlink()
-    return r"two_mask\.png has no image"
+    return r"two_mask\.png: has no image"
 
 
 def with_two_of_one_name(root):

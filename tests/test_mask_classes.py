@@ -153,21 +153,21 @@ def test_a_folder_for_each_class(tmp_path):
     assert data.classes == NAMES
     assert labels(data) == [["cell", "cell", "lesion"], ["lesion"], []]
     (tmp_path / "masks" / "cell" / "c.png").unlink()
-    refused(tmp_path, "c.png has no mask in", "cell or ", "lesion")
+    refused(tmp_path, "c.png: has no mask in", "cell or ", "lesion")
 
 
 def test_folders_are_classes_only_if_the_images_do_not_mirror_them(tmp_path):
     picture(tmp_path, "cell/a")
     save(tmp_path / "masks" / "cell" / "a.png", BOX)
     save(tmp_path / "masks" / "lesion" / "b.png", BOX)
-    refused(tmp_path, "b.png has no image")
+    refused(tmp_path, "b.png: has no image")
     picture(tmp_path, "lesion/b")
     assert read_id_masks(tmp_path).classes == ("object",)
     (tmp_path / "images").rename(tmp_path / "old")
     for name in "abc":
         picture(tmp_path, name)
     save(tmp_path / "masks" / "c.png", BOX)  # a mask beside the folders: they are no classes
-    refused(tmp_path, "a.png has no mask in")
+    refused(tmp_path, "a.png: has no mask in")
     (tmp_path / "masks" / "c.png").unlink()
     (tmp_path / "images" / "c.png").unlink()
     assert labels(read_id_masks(tmp_path)) == [["cell"], ["lesion"]]
@@ -296,8 +296,9 @@ def spoil(root):
     (root / "class_masks" / "n3.png").unlink()
     save(root / "class_masks" / "n4.png", np.zeros((HEIGHT, WIDTH + 1)))
     (root / "images" / "n5.png").write_bytes(b"")
-    return ["n1.png has no image", "n2.png has no mask", "n3.png has an id mask but no class mask",
-            "n4.png: the mask is 13x9", "n5.png: is empty"]  # fmt: skip
+    return ["n1.png: has no image", "n2.png: has no mask",
+            "n3.png has an id mask but no class mask", "n4.png: the mask is 13x9",
+            "n5.png: is empty"]  # fmt: skip
 
 
 def test_all_problems_at_once_or_the_good_images(tmp_path):

@@ -55,13 +55,13 @@ def test_every_lonely_file_is_one_problem(tmp_path):
     assert [image.stem for image in found.images] == ["a"]
     assert found.problems.keys() == set("bcdefg")
     images, masks = tmp_path / "images", tmp_path / "m"
-    assert found.problems["b"].startswith(f"{images / 'b.jpg'} has no mask in {masks}; add b.png")
+    assert found.problems["b"].startswith(f"{images / 'b.jpg'}: has no mask in {masks}; add b.png")
     assert "c.jpg has an id mask but no class mask in" in found.problems["c"]
     assert "d.jpeg: JPEG blurs the ids" in found.problems["d"]
     assert "e.png and " in found.problems["e"]
     assert "have the same name" in found.problems["e"]
-    assert f"f.png has no image in {images}" in found.problems["f"]
-    assert f"{tmp_path / 'c' / 'g.png'} has no image" in found.problems["g"]
+    assert f"f.png: has no image in {images}" in found.problems["f"]
+    assert f"{tmp_path / 'c' / 'g.png'}: has no image" in found.problems["g"]
 
 
 def test_a_set_that_is_labelled_in_part(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -40,6 +41,7 @@ MEMORY_ADVICE = "out of memory; lower --batch-size, --min-size and --max-size, o
 
 def run(main: Callable[[ConfigT], None], config: ConfigT) -> int:
     """Run a command; returns its exit code. Errors nobody expects keep their traceback."""
+    warnings.formatwarning = _plain_warning
     try:
         main(config)
         return 0
@@ -52,6 +54,11 @@ def run(main: Callable[[ConfigT], None], config: ConfigT) -> int:
         print(f"error: {message(error)}", file=sys.stderr)
         log.error("ended with exit code %d: %s", code, message(error))
         return code
+
+
+def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning is for the person at the terminal, without the line of code it came from."""
+    return f"warning: {message}\n"
 
 
 def exit_code(error: BaseException) -> int | None:

@@ -63,13 +63,13 @@ def pair(
     for stem in without_mask if all_labelled else ():
         problems.setdefault(
             stem,
-            f"{pictures[stem]} has no mask in {where}; add {Path(stem).name}.png, all zero if the "
+            f"{pictures[stem]}: has no mask in {where}; add {Path(stem).name}.png, all zero if the "
             "image holds no object",
         )
     for folder in (*masks, seconds if all_labelled else {}):
         for stem in folder.keys() - pictures:
             problems.setdefault(
-                stem, f"{folder[stem]} has no image in {image_folder}; add it or remove the mask"
+                stem, f"{folder[stem]}: has no image in {image_folder}; add it or remove the mask"
             )
     for stem in (with_mask & pictures.keys()) - seconds.keys() if class_mask_folder else ():
         problems.setdefault(
