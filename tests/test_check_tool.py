@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from my_dataset import read_data
 from nets.mask_rcnn import ARCHITECTURES, anchor_sizes, build_model
@@ -189,6 +189,22 @@ def test_a_repaired_copy_has_no_errors(drawn_pennfudan, place, capsys):
     for record in copy.images:
         old, new = instance_masks(by_stem[record.path.stem]), instance_masks(record)
         assert np.array_equal(old, new)
+
+
+def test_no_copy_is_written_if_no_image_is_left(place, capsys):
+    for folder in ("images", "masks"):
+        (place / "set" / folder).mkdir(parents=True)
+    mask = Image.new("L", (90, 60))
+    mask.paste(255, (20, 10, 60, 40))
+    for number in range(3):
+        Image.new("RGB", mask.size, (9, 9, number)).save(place / f"set/images/{number}.png")
+        mask.filter(ImageFilter.GaussianBlur(2)).save(place / f"set/masks/{number}.png")
+    assert check("set", "--fix-to", "repaired") == 4
+    out, err = capsys.readouterr()
+    assert "no copy is written, no image is left:" in out
+    assert "3 image(s) left out: their id masks are blurred" in out
+    assert "repaired" not in err
+    assert not (place / "repaired").exists()
 
 
 def test_parts_are_repaired_each_in_its_folder(drawn_pennfudan, place, capsys):

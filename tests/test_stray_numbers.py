@@ -89,6 +89,26 @@ def test_debris_of_a_blurred_mask_is_none_of_what_was_drawn(shape, blur):
     assert stray.isdisjoint(values)
 
 
+@pytest.mark.parametrize("radius", [1, 1.5, 2])
+@pytest.mark.parametrize("side", [12, 30, 80])
+def test_a_blurred_binary_mask_of_straight_sides(radius, side):
+    mask = Image.new("L", (260, 120))
+    for x in (10, 140):
+        ImageDraw.Draw(mask).rectangle((x, 15, x + side, 15 + side), fill=255)
+    assert strays(mask) == set()
+    blurred = np.asarray(mask.filter(ImageFilter.GaussianBlur(radius)))
+    assert len(strays(blurred)) >= 10
+    assert strays(blurred) <= {*np.unique(blurred).tolist()} - {0, 255}
+
+
+@pytest.mark.parametrize("width", [2, 3, 8])
+def test_layers_on_each_other_are_objects(width):
+    rows = np.arange(30 * width) // width  # retina, wood, sediment
+    ids = np.zeros((30 * width + 20, 300), np.uint8)
+    ids[10:-10] = (rows + 1)[:, None]
+    assert strays(ids) == set()
+
+
 @pytest.mark.parametrize(("specks", "side", "stray"), [(20, 2, 20), (19, 2, 0), (20, 3, 0)])
 def test_few_or_larger_specks_are_objects(specks, side, stray):
     ids = np.zeros((90, 120), np.uint8)

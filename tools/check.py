@@ -87,8 +87,7 @@ def main(config: CheckConfig) -> None:
     advice = "correct them"
     if config.fix_to and missing:
         advice += f"; --fix-to wrote nothing, {' and '.join(missing)} cannot be read"
-    elif config.fix_to:
-        fix(parts, looks, len(problems), config.fix_to)
+    elif config.fix_to and fix(parts, looks, len(problems), config.fix_to):
         advice += f", or check {config.fix_to}, which leaves them out"
     print(counts(findings))
     errors = sum(finding.severity == "error" for finding in findings)
@@ -106,15 +105,20 @@ def divided(data: RecordSet) -> dict[str, RecordSet]:
     return {part: data.subset(names) for part, names in named.items() if names}
 
 
-def fix(parts: Mapping[str, RecordSet], looks: Looks, unused: int, folder: Path) -> None:
-    """Write a repaired copy, and say what was done and what its format could not keep."""
+def fix(parts: Mapping[str, RecordSet], looks: Looks, unused: int, folder: Path) -> bool:
+    """Write a repaired copy, and say what was done and what its format could not keep; false if
+    no image is left for it."""
     copies, done = repaired(parts, looks)
     if unused:
         done.insert(0, f"{unused} problem(s) listed above: their images left out")
-    format = next(iter(copies.values())).format
-    named = {"" if part == ALL else part: data for part, data in copies.items()}
-    done += convert(named, format if format in FORMATS else "coco", folder)
-    print("\n".join([f"repaired copy: {folder}", *(f"  {printable(text)}" for text in done)]))
+    is_written = any(data.images for data in copies.values())
+    if is_written:
+        format = next(iter(copies.values())).format
+        named = {"" if part == ALL else part: data for part, data in copies.items()}
+        done += convert(named, format if format in FORMATS else "coco", folder)
+    title = f"repaired copy: {folder}" if is_written else "no copy is written, no image is left:"
+    print("\n".join([title, *(f"  {printable(text)}" for text in done)]))
+    return is_written
 
 
 if __name__ == "__main__":
