@@ -30,7 +30,8 @@ from utils.data.formats.coco import find_coco, read_coco
 from utils.data.formats.id_masks import find_layout, read_id_masks
 from utils.data.formats.labelme import find_labelme, read_labelme
 from utils.data.formats.via import find_via, read_via
-from utils.data.formats.yolo import find_yolo, read_yolo
+from utils.data.formats.yolo import read_yolo
+from utils.data.formats.yolo_folders import find_yolo
 from utils.data.formats.yolo_yaml import find_yaml
 from utils.data.images import load_image
 from utils.data.loader import SampleKey

@@ -12,7 +12,8 @@ from pycocotools import mask as coco_mask
 
 from my_dataset import fitting_formats, read_data
 from utils.data.formats.coco import read_coco
-from utils.data.formats.yolo import find_yolo, read_yolo
+from utils.data.formats.yolo import read_yolo
+from utils.data.formats.yolo_folders import find_yolo
 from utils.data.records import DataError, instance_masks
 
 WIDTH, HEIGHT = 60, 40

@@ -124,7 +124,7 @@ def panel(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         x = gap + i % columns * (cell_width + gap)
         y = gap + i // columns * (cell_height + gap)
-        font = _font(CAPTION_SIZE, _is_wide(caption))
+        font = text_font(caption, CAPTION_SIZE)
         shown = caption
         while len(shown) > 4 and draw.textlength(shown, font) > cell_width:
             shown = "..." + shown.removeprefix("...")[1:]
@@ -176,7 +176,7 @@ def _label(
     taken: list[tuple[int, int, int, int]],
 ) -> None:
     """Write ``text`` on its object's colour, inside the picture and clear of earlier labels."""
-    font = _font(text_size, _is_wide(text))
+    font = text_font(text, text_size)
     left, top, right, bottom = draw.textbbox((0, 0), text, font)
     pad = max(1, text_size // 8)
     width, height = int(right - left) + 2 * pad, int(bottom - top) + 2 * pad

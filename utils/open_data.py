@@ -190,9 +190,8 @@ def open_evaluation_data(
     trained_classes = description.get("classes", classes)
     if data == shapes.NAME or (not data and description.get("format") == shapes.NAME):
         return _held_out_shapes(trained_classes, classes, part)
-    if data and (places := find_parts(Path(data), format)):
-        return _whole_part(places, part, trained_classes, classes, format, options)
-    root = data or _own_root(description, part)
+    places = find_parts(Path(data), format) if data else {}
+    root = _place_of_part(places, part) if places else data or _own_root(description, part)
     if not data and format == "auto":
         format = description.get("format", "auto")
     if not data and not options.given():
@@ -201,28 +200,18 @@ def open_evaluation_data(
             options = replace(options, images=None)
     records = read_data(root, format, options=options)
     records = records.with_classes(trained_classes, only_one=True).renamed(classes)
-    names = _names_of_part(description, records, bool(data), part)
+    names = None if places else _names_of_part(description, records, bool(data), part)
     records = records if names is None else records.subset(names)
     return InstanceDataset(records, compact_masks=True)
 
 
-def _whole_part(
-    places: dict[str, Path],
-    part: str,
-    trained_classes: Sequence[str],
-    classes: Sequence[str],
-    format: str,
-    options: ReadOptions,
-) -> InstanceDataset:
-    """A part of a given data set that comes in parts."""
+def _place_of_part(places: dict[str, Path], part: str) -> Path:
+    """Where a part of a given data set lies that comes in parts."""
     if part == "all":
         raise DataError(
             f"{places[TRAIN]} and {places[VAL]} are two sets; name one of them with --data"
         )
-    place = places[TRAIN if part == TRAIN else VAL]
-    records = read_data(place, format, options=options)
-    records = records.with_classes(trained_classes, only_one=True).renamed(classes)
-    return InstanceDataset(records, compact_masks=True)
+    return places[TRAIN if part == TRAIN else VAL]
 
 
 def _own_root(description: dict[str, Any], part: str) -> str:

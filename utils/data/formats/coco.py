@@ -23,8 +23,8 @@ from utils.data.formats.coco_entries import (
     read_pictures,
 )
 from utils.data.formats.coco_outlines import NO_OUTLINE, LeftOut, draw_instances
-from utils.data.formats.each_image import read_each
-from utils.data.images import list_images, upright_size
+from utils.data.formats.each_image import read_each, unlisted_pictures
+from utils.data.images import upright_size
 from utils.data.outlines import left_out_notes, shown
 from utils.data.records import DataError, ImageRecord, RecordSet, settle
 
@@ -48,7 +48,18 @@ def find_coco(root: Path) -> list[Path]:
     Looked for are ``_annotations.coco.json``, then JSON files in ``root`` and its
     ``annotations/``. Files are searched for the keys, not parsed; nothing is raised.
     """
-    return _coco_files(Path(root))
+    root = Path(root)
+    if _there(root):
+        return [root] if _is_coco(root) else []
+    if _there(root / ROBOFLOW_NAME):
+        return [root / ROBOFLOW_NAME]
+    candidates = []
+    for folder in (root, root / "annotations"):
+        try:
+            candidates += sorted(p for p in folder.iterdir() if p.suffix.lower() == ".json")
+        except (OSError, ValueError):
+            continue  # not there, or not ours to read
+    return [path for path in candidates if _is_coco(path)]
 
 
 def read_coco(
@@ -110,20 +121,6 @@ def read_coco(
     return RecordSet(folder, "coco", classes, tuple(records), tuple(notes))
 
 
-def _coco_files(root: Path) -> list[Path]:
-    if _there(root):
-        return [root] if _is_coco(root) else []
-    if _there(root / ROBOFLOW_NAME):
-        return [root / ROBOFLOW_NAME]
-    candidates = []
-    for folder in (root, root / "annotations"):
-        try:
-            candidates += sorted(p for p in folder.iterdir() if p.suffix.lower() == ".json")
-        except (OSError, ValueError):
-            continue  # not there, or not ours to read
-    return [path for path in candidates if _is_coco(path)]
-
-
 def _is_coco(path: Path) -> bool:
     """True if the file looks like a JSON object with lists of images and of annotations."""
     try:
@@ -152,7 +149,7 @@ def _there(path: Path) -> bool:
 def _source(root: Path) -> Path:
     if _there(root):
         return root
-    found = _coco_files(root)
+    found = find_coco(root)
     if len(found) == 1:
         return found[0]
     if found:
@@ -207,9 +204,7 @@ def _check_unshared(
 
 def _unlisted(records: list[ImageRecord], source: Path) -> list[str]:
     """A note on pictures that lie beside the listed ones and are not in the file."""
-    known = {record.path for record in records}
-    folders = sorted({path.parent for path in known})
-    rest = [path for folder in folders for path in list_images(folder) if path not in known]
+    rest = unlisted_pictures(record.path for record in records)
     if not rest:
         return []
     return [f"{len(rest)} image(s) that {source.name} does not list left out, first in {rest[0]}"]

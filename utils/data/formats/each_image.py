@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from utils.data.images import list_images
 from utils.data.records import DataError, ImageRecord
 
 Item = TypeVar("Item")
@@ -50,3 +51,10 @@ def names_of(images: Iterable[ReadImage]) -> dict[str, Path]:
         for name in one.names:
             found.setdefault(name, one.record.path)
     return found
+
+
+def unlisted_pictures(listed: Iterable[Path]) -> list[Path]:
+    """The pictures that lie beside those of a data set and are none of them, by folder."""
+    known = set(listed)
+    folders = sorted({path.parent for path in known})
+    return [path for folder in folders for path in list_images(folder) if path not in known]

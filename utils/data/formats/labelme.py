@@ -16,9 +16,9 @@ from typing import Any
 
 from utils.data import outlines
 from utils.data.annotation_files import read_json
-from utils.data.formats.each_image import ReadImage, names_of, read_each
+from utils.data.formats.each_image import ReadImage, names_of, read_each, unlisted_pictures
 from utils.data.formats.labelme_folders import PictureFinder, find_layouts, the_layout
-from utils.data.images import list_images, upright_size
+from utils.data.images import upright_size
 from utils.data.label_map import NOT_CLASSES, check_name, class_names, labelled
 from utils.data.outlines import shown
 from utils.data.records import DataError, ImageRecord, RecordSet, Rle, settle
@@ -122,9 +122,7 @@ def _home(root: Path, images: list[ImageRecord]) -> Path:
 
 def _without_json(images: tuple[ImageRecord, ...]) -> list[str]:
     """A note on pictures that lie beside the labelled ones and have no JSON file."""
-    known = {record.path for record in images}
-    folders = sorted({path.parent for path in known})
-    rest = [path for folder in folders for path in list_images(folder) if path not in known]
+    rest = unlisted_pictures(record.path for record in images)
     if not rest:
         return []
     return [f"{len(rest)} image(s) without a JSON file left out as unlabelled, first in {rest[0]}"]

@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 
 from utils.data import outlines
 from utils.data.annotation_files import path_inside, peek_json, read_json
-from utils.data.formats.each_image import ReadImage, names_of, problems_of, read_each
+from utils.data.formats.each_image import (
+    ReadImage,
+    names_of,
+    problems_of,
+    read_each,
+    unlisted_pictures,
+)
 from utils.data.formats.via_regions import (
     NAMELESS,
     WITHOUT_AREA,
@@ -22,7 +28,7 @@ from utils.data.formats.via_regions import (
     find_class_attribute,
     polygon,
 )
-from utils.data.images import list_images, upright_size
+from utils.data.images import upright_size
 from utils.data.label_map import NOT_CLASSES, class_names, labelled
 from utils.data.outlines import shown
 from utils.data.records import DataError, ImageRecord, Instance, RecordSet, settle
@@ -239,9 +245,7 @@ def _read_region(
 
 def _unlisted(source: Path, entries: list[_Entry]) -> list[str]:
     """A note on pictures beside those of the file that it does not list."""
-    known = {entry.picture for entry in entries}
-    folders = sorted({picture.parent for picture in known})
-    rest = [path for folder in folders for path in list_images(folder) if path not in known]
+    rest = unlisted_pictures(entry.picture for entry in entries)
     if not rest:
         return []
     return [

@@ -15,14 +15,12 @@ from pathlib import Path
 from utils.data import outlines
 from utils.data.annotation_files import check_stays, read_text
 from utils.data.formats.each_image import problems_of, read_each
-from utils.data.formats.yolo_folders import SPELLINGS, YoloParts, find_yolo, open_layout
+from utils.data.formats.yolo_folders import SPELLINGS, YoloParts, open_layout
 from utils.data.formats.yolo_label_files import LABELS, MOST_BYTES, LabelFiles
 from utils.data.formats.yolo_rows import parse_rows
 from utils.data.images import upright_size
 from utils.data.label_map import NOT_CLASSES, find_label_map, read_label_map
 from utils.data.records import DataError, ImageRecord, Instance, RecordSet, settle
-
-__all__ = ["find_yolo", "read_yolo"]
 
 BOXES = "box(es) without an outline left out, so what they hold counts as background"
 REPEATED = "row(s) that repeat another one left out"
