@@ -3,12 +3,14 @@
 python predict.py --weights MaskRCNN_9.pth                       # the held-out images
 python predict.py --weights MaskRCNN_9.pth --source photos/ "more/*.png" one.jpg
 python predict.py --weights best.pth --source photos/ --score-threshold 0.7
+torchrun --nproc-per-node 2 predict.py --weights best.pth --source photos/
 """
 
 from __future__ import annotations
 
 import sys
 
+import torch
 from tqdm import tqdm
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
@@ -23,11 +25,18 @@ from utils.folders import new_folder
 from utils.prediction.outputs import PredictionWriter
 from utils.prediction.predictor import Predictor
 from utils.prediction.sources import find_images, labelled_images
+from utils.processes import Processes, start_processes
 from utils.weights_lookup import find_weights, run_name
 
 
 def main(config: PredictConfig) -> None:
     device = choose_device(config.device)
+    with start_processes(device) as processes:
+        predict(config, device, processes)
+
+
+def predict(config: PredictConfig, device: torch.device, processes: Processes) -> None:
+    """Each process looks at its share of the pictures; the first one reports."""
     limit_pixels(config.max_pixels)
 
     path = find_weights(config.weights, config.output_root)
@@ -36,31 +45,52 @@ def main(config: PredictConfig) -> None:
     precision = choose_precision(config.precision, device, weights.precision)
     predictor = Predictor(weights, device, precision, config.score_threshold)
     if config.source:
-        images = find_images(config.source)
+        images = find_images(config.source, weights.channels)
     else:
         images = labelled_images(
-            weights.data, weights.classes, config.data, config.format, config.reading
-        )
+            weights.data, weights.classes, config.data, config.format, config.reading,
+            weights.channels,
+        )  # fmt: skip
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
     print(f"{len(images)} images, score threshold {predictor.score_threshold}")
 
-    folder = new_folder(config.output or config.output_root / "runs" / "predict" / run_name(path))
-    writer = PredictionWriter(folder, weights.classes)
-    failures: list[str] = []
-    for image in tqdm(images, "predicting", unit="image", leave=False, disable=None):
+    wanted = config.output or config.output_root / "runs" / "predict" / run_name(path)
+    folder = processes.from_first(new_folder(wanted) if processes.is_first else wanted)
+    writer = PredictionWriter(folder, weights.classes, [image.name for image in images])
+    failures: dict[int, str] = {}
+    hidden = None if processes.is_first else True
+    mine = processes.share(range(len(images)))
+    for number in tqdm(mine, "predicting", unit="image", leave=False, disable=hidden):
+        name, read = images[number]
         try:
-            pixels = image.read()
+            pixels = read()
             prediction = predictor(pixels)
         except DataError as error:  # the other pictures are still wanted
-            failures.append(f"{image.name}: {error}")
+            failures[number] = f"{name}: {error}"
             continue
-        found = writer.add(image.name, pixels, prediction)
-        tqdm.write(f"{image.name}: {counted(found)}")
-    print(f"total in {len(writer.images)} images: {counted(writer.finish())}")
-    print(f"overlays, predictions.json and counts.csv: {folder}")
-    if failures:
-        raise DataError(f"{len(failures)} of {len(images)} pictures could not be used:\n"
-                        + "\n".join(failures))  # fmt: skip
+        found = writer.add(number, pixels, prediction)
+        tqdm.write(f"{name}: {counted(found)}")
+    finish(writer, failures, len(images), processes)
+
+
+def finish(
+    writer: PredictionWriter, failures: dict[int, str], count: int, processes: Processes
+) -> None:
+    """Bring together what the processes found, and raise ``DataError`` in all of them if pictures
+    could not be used; the first one names them."""
+    everyone = processes.gather((writer.predicted, failures))
+    if everyone is not None:
+        others = [one for predicted, _ in everyone[1:] for one in predicted]
+        failures = {n: text for _, failed in everyone for n, text in failed.items()}
+        total = writer.finish(others)
+        print(f"total in {count - len(failures)} images: {counted(total)}")
+        print(f"overlays, predictions.json and counts.csv: {writer.folder}")
+    failed = processes.from_first(len(failures))
+    if failed:
+        names = ": see process 0"
+        if processes.is_first:
+            names = ":\n" + "\n".join(failures[number] for number in sorted(failures))
+        raise DataError(f"{failed} of {count} pictures could not be used{names}")
 
 
 def counted(counts: dict[str, int]) -> str:

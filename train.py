@@ -3,106 +3,200 @@
 python train.py                                        # PennFudanPed/ if here, else shapes
 python train.py --data my_folder --epochs 20
 python train.py --data my_folder --weights none --min-size 320 --max-size 640
+python train.py --resume                               # go on with the newest run
 CUDA_VISIBLE_DEVICES=0 python train.py --data my_folder
+torchrun --nproc-per-node 2 train.py --data my_folder  # several processes: docs/scaling.md
 tensorboard --logdir runs
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
+import time
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
-from nets.initial_weights import KINDS, InitialWeights, read_initial_weights
-from nets.mask_rcnn import anchor_sizes, build_model
-from nets.weights_file import WeightsFile
+from nets.freezing import train_only
+from nets.mask_rcnn import anchor_sizes
+from nets.weights_file import WeightsFile, load_weights
 from tools.check import CheckConfig
 from utils.command_line import as_arguments, parse
-from utils.config import SHAPES, TrainConfig, to_dict
+from utils.config import NEWEST, SHAPES, TrainConfig, to_dict
 from utils.data.images import READING_RULE, limit_pixels
-from utils.data.loader import EpochSampler, eval_loader, train_loader, worker_count
 from utils.data.records import DataError, refuse
-from utils.device import choose_device, choose_precision, describe
+from utils.device import choose_device, choose_precision, describe, make_deterministic
 from utils.doctor.examination import check_data
 from utils.doctor.findings import headline
 from utils.doctor.network_view import NetworkView
-from utils.exit_codes import run
+from utils.exit_codes import noting_settings, run
+from utils.folders import passing_folder
+from utils.interruption import Interruption
 from utils.open_data import TrainingData, open_configured
-from utils.training.checkpoint import BEST, Checkpoints, training_state
-from utils.training.engine import seed_epoch, train_one_epoch
-from utils.training.panels import training_panel
-from utils.training.recorder import Recorder, log, open_log
-from utils.training.run_folder import RunFolder, environment
-from utils.training.schedule import build_optimizer, build_schedule
+from utils.processes import Processes, start_processes
+from utils.training.announcements import announce, announce_resumed, say_goodbye
+from utils.training.batch_fit import settle_batch_size
+from utils.training.batches import Batches, batches_of
+from utils.training.checkpoint import BEST, NO_BEST, Checkpoints, check_space, space_wanted
+from utils.training.diverged import keeping_batch
+from utils.training.engine import Trainer
+from utils.training.forecast import Forecast, recorded_step_seconds
+from utils.training.keeper import Keeper
+from utils.training.network import open_network, reopen_network
+from utils.training.panels import augmentation_panel, training_panel
+from utils.training.recorder import NoRecorder, Recorder, duration
+from utils.training.resume import check_same_data, read_saved_run, resumed_settings
+from utils.training.run_folder import RunFolder, environment, open_folder
+from utils.training.run_lock import lock_run
+from utils.training.schedule import rate_factor
+from utils.training.stages import Stage, read_stages, scaled, stage_at
+from utils.training.state import go_on_from, start_state
+from utils.training.text_log import close_log, log, open_log
 from utils.training.validation import Validation
-from utils.weights_lookup import find_weights
+
+DRY_STEPS, DRY_IMAGES = 2, 2
+
+
+class Run(NamedTuple):
+    """Everything that takes part in a training."""
+
+    config: TrainConfig
+    data: TrainingData
+    batches: Batches
+    stages: tuple[Stage, ...]
+    trainer: Trainer
+    validation: Validation
+    folder: RunFolder
+    recorder: Recorder | NoRecorder
+    keeper: Keeper
+    is_introduced: bool  # its pictures were recorded
 
 
 def main(config: TrainConfig) -> None:
     device = choose_device(config.device)
+    with Interruption(config.time_limit) as interruption, start_processes(device) as processes:
+        if config.dry_run:
+            dry_run(config, device, interruption, processes)
+        else:
+            run = open_run(config, device, processes, config.output_root)
+            interruption.limit(run.config.time_limit)
+            train(run, interruption)
+            say_goodbye(run.folder, run.keeper.checkpoints)
+
+
+def train(run: Run, interruption: Interruption) -> None:
+    """Train the epochs that are left, judging and saving after each."""
+    trainer, recorder, keeper = run.trainer, run.recorder, run.keeper
+    state, processes = trainer.state, trainer.processes
+    kept = f"diverged{f'-{processes.rank}' if processes.rank else ''}.pth"
+    is_dry = run.config.dry_run
+    with (
+        interruption.deferred(),
+        recorder,
+        nullcontext() if is_dry else keeper.saving_when_stopped(),
+        keeping_batch(run.data.train.data, None if is_dry else run.folder.record / kept),
+        noting_settings(run.config),
+    ):
+        if not run.is_introduced:
+            introduce(run)
+        stage = None
+        while state.epoch < sum(stage.epochs for stage in run.stages):
+            if out_of_patience(run):
+                break
+            if stage is not stage_at(run.stages, state.epoch):
+                stage = stage_at(run.stages, state.epoch)
+                train_only(state.model, stage.trains)
+                trainer.network = processes.wrap(state.model)
+            run.batches.order.epoch, run.batches.order.first = state.epoch, state.batches
+            recorder.start_epoch(state.epoch)
+            for report in trainer.steps(run.batches.train, run.batches.order.own):
+                recorder.step(report)
+                keeper.after_step()
+                interruption.check(processes)
+            losses, metrics = run.validation.run(state.judged, interruption)
+            is_best = keeper.checkpoints.judge(state.epoch, metrics)
+            recorder.end_epoch(losses, metrics, is_best)
+            picture = "val_pred.jpg" if is_best else None
+            recorder.picture("val/predictions", run.validation.panels.found, picture)
+            keeper.end_epoch(metrics, is_best)
+            interruption.check(processes)
+
+
+def open_run(config: TrainConfig, device: torch.device, processes: Processes, root: Path) -> Run:
+    """A new run in a folder of ``root``, or the one that is resumed, ready for its next step."""
+    saved, changes = None, []
+    if config.resume is not None:
+        saved = processes.from_first(read_saved_run(config) if processes.is_first else None)
+        config, changes = resumed_settings(saved, config)
+        changes = [*saved.warnings, *changes]
+        device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     torch.manual_seed(config.seed)
+    make_deterministic(config.deterministic)
     limit_pixels(config.max_pixels)
 
-    data = open_data(config)
-    classes = data.train.data.classes
-    sampler = EpochSampler(len(data.train), config.seed)
-    workers = worker_count(config.workers, device.type)
-    pin = device.type == "cuda"
-    train_batches = train_loader(data.train, sampler, config.batch_size, workers, pin)
-    val_batches = eval_loader(data.val, workers, pin)
-
-    initial = open_weights(config)
-    options = {**initial.options, **network_options(config)}
-    model = build_model(
-        config.arch, len(classes) + 1, trainable_layers=initial.trainable_layers, **options
+    data = open_data(config, processes)
+    if saved:
+        check_same_data(saved, data)
+    network = reopen_network(config, saved) if saved else open_network(config, data)
+    config = replace(config, freeze=network.freeze)
+    model = network.model.to(device, memory_format=precision.memory_format)
+    config, fit = settle_batch_size(config, data.train, model, network.stages, precision, processes)
+    if config.sync_norm:
+        model = processes.with_synchronised_norms(model, device)
+    batches = batches_of(config, data, device, processes)
+    steps = math.ceil(len(batches.order) / config.accumulate)
+    factor, decision = rate_factor(config, processes)
+    stages = scaled(network.stages, factor)
+    if config.dry_run:
+        stages = tuple(replace(stage, epochs=1) for stage in stages)
+    state = start_state(
+        model, config, stages, precision.scaler(), steps, config.batch_size * processes.count
     )
-    loaded = initial.load_into(model)
-    model = model.to(device, memory_format=precision.memory_format)
-    optimizer = build_optimizer(model, config)
-    schedule = build_schedule(optimizer, config, len(train_batches))
-    scaler = precision.scaler()
+    if saved:
+        go_on_from(state, saved.state, saved.weights.model, config, stages)
 
-    folder = RunFolder.create(config.output_root, config.name or Path(config.data).resolve().name)
-    open_log(folder.log)
-    describe_run(config, folder, data, environment(describe(device), precision.name), str(loaded))
-    checkpoints = Checkpoints(folder.weights, config.keep)
-    validation = Validation(data.val, val_batches, precision)
-    description = data.description()
-    with Recorder(folder, classes, config.epochs, len(train_batches)) as recorder:
-        recorder.text("settings", json.dumps(to_dict(config), indent=2))
-        recorder.picture("train/batch0", training_panel(data.train, sampler), "train_batch0.jpg")
-        recorder.picture("val/labels", validation.panels.labels(), "val_gt.jpg")
-        for epoch in range(config.epochs):
-            seed_epoch(config.seed, epoch)
-            sampler.epoch = epoch
-            recorder.start_epoch(epoch)
-            train_one_epoch(
-                model, train_batches, optimizer, schedule, precision, scaler,
-                clip_norm=config.clip_norm, on_step=recorder.step,
-            )  # fmt: skip
-            val_losses, metrics = validation.run(model)
-            recorder.end_epoch(val_losses, metrics)
-            weights = WeightsFile(
-                config.arch, len(classes) + 1, classes, model.state_dict(), options,
-                preprocessing={"reading": READING_RULE}, precision=precision.name,
-                data=description, metrics=metrics, epoch=epoch,
-            )  # fmt: skip
-            state = training_state(optimizer, schedule, scaler, to_dict(config))
-            is_best = checkpoints.save(weights, state)
-            if is_best:
-                folder.write_json("metrics.json", metrics)
-            found = validation.panels.found()
-            recorder.picture("val/predictions", found, "val_pred.jpg" if is_best else None)
-    say_goodbye(config, folder, checkpoints)
+    home = replace(config, output_root=root)
+    folder = open_folder(home, saved.path if saved else None, processes)
+    checkpoints = Checkpoints(folder.weights, config.keep, writes=processes.is_first)
+    recorder: Recorder | NoRecorder = NoRecorder()
+    if processes.is_first:
+        lock_run(folder)
+        open_log(folder.log)
+        machine = environment(describe(device), precision.name)
+        notes = [*network.notes, *fit, *batches.notes, decision, *changes]
+        announce(config, folder, data, machine, notes)
+        recorded = saved.state["recorded"] if saved else None
+        epochs = sum(stage.epochs for stage in stages)
+        recorder = Recorder(folder, data.train.data.classes, epochs, steps, recorded)
+    if saved:
+        has_best = processes.from_first((folder.weights / BEST).exists())  # not if it was moved
+        checkpoints.restore(saved.state if has_best else NO_BEST, saved.path)
+        announce_resumed(saved.path, state, len(batches.order), stages)
+    weights = WeightsFile(
+        config.arch, len(data.train.data.classes) + 1, data.train.data.classes, {}, network.options,
+        preprocessing={"reading": READING_RULE}, precision=precision.name, data=data.description(),
+    )  # fmt: skip
+    return Run(
+        config, data, batches, stages,
+        Trainer(state, precision, config.clip_norm, config.accumulate, config.seed,
+                processes),
+        Validation(data.val, batches.val, precision, processes),
+        folder, recorder,
+        Keeper(checkpoints, state, recorder, weights, to_dict(config), config.save_every),
+        is_introduced=saved is not None and config.augment == saved.settings.augment,
+    )  # fmt: skip
 
 
-def open_data(config: TrainConfig) -> TrainingData:
+def open_data(config: TrainConfig, processes: Processes) -> TrainingData:
     """Both sides of the split, all that is wrong with them told at once and before the night."""
     problems: list[str] = []
     try:
@@ -110,71 +204,80 @@ def open_data(config: TrainConfig) -> TrainingData:
     except DataError as error:
         if not problems:
             raise
-        refuse([*problems, *error.problems], config.data)
-    if config.data != SHAPES:
-        view = NetworkView(config.min_size, config.max_size, anchor_sizes(config.arch))
+        refuse(list(dict.fromkeys([*problems, *error.problems])), config.data)
+    if config.data != SHAPES and processes.is_first:  # one look at every picture is enough
+        view = NetworkView(
+            config.min_size, config.max_size, anchor_sizes(config.arch), config.channels
+        )
         parts = {"train": data.train.data, "val": data.val.data}
         if line := headline(check_data(parts, problems, view)):
             check = ["python", "-m", "tools.check", config.data, *as_arguments(config, CheckConfig)]
             print(f"data: {line}; {shlex.join(check)} lists them")
-    return data
+    return data.shortened(DRY_IMAGES) if config.dry_run else data
 
 
-def open_weights(config: TrainConfig) -> InitialWeights:
-    """The tensors to start from; a file is found by name as in the other commands."""
-    name = config.weights
-    if name not in KINDS:
-        name = str(find_weights(name, config.output_root))
-    return read_initial_weights(config.arch, name)
+def introduce(run: Run) -> None:
+    """Record the settings and the pictures that are there before the first step."""
+    recorder, data = run.recorder, run.data
+    recorder.text("settings", json.dumps(to_dict(run.config), indent=2))
+    panel = partial(training_panel, data.train, run.batches.order)
+    recorder.picture("train/batch0", panel, "train_batch0.jpg")
+    panel = partial(augmentation_panel, data.train)
+    recorder.picture("train/augmentation", panel, "augmentation.jpg")
+    recorder.picture("val/labels", run.validation.panels.labels, "val_gt.jpg")
 
 
-def network_options(config: TrainConfig) -> dict[str, Any]:
-    """Keywords of ``build_model`` that belong to the trained network and stay in its file."""
-    return {
-        "min_size": config.min_size,
-        "max_size": config.max_size,
-        "box_batch_size_per_image": config.rois,
-        "rpn_pre_nms_top_n_train": config.proposals,
-        "rpn_post_nms_top_n_train": config.proposals,
-        "rpn_pre_nms_top_n_test": config.proposals // 2 or 1,
-        "rpn_post_nms_top_n_test": config.proposals // 2 or 1,
-    }
+def out_of_patience(run: Run) -> bool:
+    """Whether too many epochs went by without a better one."""
+    patience, best = run.config.patience, run.keeper.checkpoints.best_epoch
+    if not patience or run.trainer.state.epoch - 1 - best < patience:
+        return False
+    log.info("no better segm AP in %d epochs, since epoch %d: stopping", patience, best + 1)
+    return True
 
 
-def describe_run(
-    config: TrainConfig, folder: RunFolder, data: TrainingData, machine: dict[str, Any], loaded: str
+def dry_run(
+    config: TrainConfig, device: torch.device, interruption: Interruption, processes: Processes
 ) -> None:
-    """Write down and say what is about to happen."""
-    folder.write_json("args.json", to_dict(config))
-    folder.write_json("environment.json", machine)
-    folder.write_json("split.json", data.split.to_dict())
-    log.info("run %s: %s", folder.name, folder.record)
-    for name, part in (("training", data.train.data), ("held out", data.val.data)):
-        log.info("%s: %s", name, "\n  ".join([part.summary(), *part.notes]))
-    for note in data.notes:
-        log.info("%s", note)
-    log.info(
-        "network %s, input %d to %d px, %s on %s",
-        config.arch, config.min_size, config.max_size, machine["precision"], machine["device"],
-    )  # fmt: skip
-    log.info("%s", loaded)
+    """All that a run does, with two steps per stage and two held-out images, in a folder that is
+    removed."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        root = config.output_root
+        if processes.is_first:
+            root = stack.enter_context(passing_folder(root, "dry-run-"))
+            stack.callback(close_log)
+        short = replace(config, steps_per_epoch=DRY_STEPS * config.accumulate)
+        run = open_run(short, device, processes, root)
+        train(run, interruption)
+        if not processes.is_first:
+            return
+        tried = replace(short, output_root=root, dry_run=False, resume=NEWEST)
+        read_saved_run(tried).weights.build()
+        load_weights(run.folder.weights / BEST).build()
+        expected = forecast(run, config.steps_per_epoch, device)
+        wanted = space_wanted(run.folder.weights, config.keep)
+    check_space(config.output_root, wanted)
+    steps = run.trainer.state.step
+    log.info("dry run: %d training steps, judging, saving, loading and TensorBoard work (%s); "
+             "nothing is left of it\n%s",
+             steps, duration(time.monotonic() - started), expected)  # fmt: skip
 
 
-def say_goodbye(config: TrainConfig, folder: RunFolder, checkpoints: Checkpoints) -> None:
-    """Say where everything is and what to run next."""
-    best = folder.weights / BEST
-    root = []
-    if config.output_root != Path():
-        root = ["--output-root", str(config.output_root)]
-    test = shlex.join(["python", "test.py", "--weights", str(best), *root])
-    predict = shlex.join(["python", "predict.py", "--weights", str(best), *root])
-    score = "undefined (no labelled object was held out)"
-    if checkpoints.best is not None:
-        score = f"{checkpoints.best:.3f}"
-    log.info("done. Best segm AP %s in epoch %d: %s", score, checkpoints.best_epoch + 1, best)
-    log.info("curves and pictures: %s (%s)", folder.record,
-             shlex.join(["tensorboard", "--logdir", str(folder.record.parent)]))  # fmt: skip
-    log.info("next: %s\n      %s", test, predict)
+def forecast(run: Run, steps_per_epoch: int, device: torch.device) -> Forecast:
+    """How long the run would be that a dry one was of."""
+    config, processes = replace(run.config, steps_per_epoch=steps_per_epoch), run.trainer.processes
+    batches = len(batches_of(config, run.data, device, processes).order)
+    images = config.batch_size * config.accumulate * processes.count
+    held_out = math.ceil(len(run.data.split.val) / processes.count)
+    return Forecast(
+        read_stages(config, config.freeze),
+        recorded_step_seconds(run.folder.record, images, DRY_STEPS),
+        run.validation.seconds / len(run.batches.val),
+        math.ceil(batches / config.accumulate),
+        images,
+        held_out,
+    )
 
 
 if __name__ == "__main__":

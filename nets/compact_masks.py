@@ -43,6 +43,14 @@ class CompactMasks:
         boxes = [(x, y, c.shape[1], c.shape[0]) for c, (x, y) in zip(crops, corners, strict=True)]
         return cls(pixels.to(torch.uint8), torch.tensor(boxes).reshape(-1, 4).long(), size)
 
+    @classmethod
+    def from_masks(cls, masks: Tensor | CompactMasks) -> CompactMasks:
+        """From masks of either kind: uint8 (N, H, W) ones are cut to their boxes."""
+        if isinstance(masks, CompactMasks):
+            return masks
+        height, width = masks.shape[-2:]
+        return cls.from_crops(list(masks), [(0, 0)] * len(masks), (height, width)).tightened()
+
     def __len__(self) -> int:
         return len(self.boxes)
 
@@ -83,6 +91,65 @@ class CompactMasks:
         ):
             mask[y : y + height, x : x + width] = crop
         return full
+
+    def areas(self) -> Tensor:
+        """How many pixels each object has, int64 (N,)."""
+        return torch.tensor([int(crop.sum()) for crop in self.crops()], dtype=torch.int64)
+
+    def selected(self, kept: Tensor) -> CompactMasks:
+        """The objects for which ``kept``, bool (N,), is true."""
+        crops = [crop for crop, keep in zip(self.crops(), kept.tolist(), strict=True) if keep]
+        return self.from_crops(crops, self.boxes[kept, :2].tolist(), self.size)
+
+    def joined(self, other: CompactMasks) -> CompactMasks:
+        """These objects, then those of ``other``, which is of the same size."""
+        pixels, boxes = (
+            torch.cat(pair) for pair in ((self.pixels, other.pixels), (self.boxes, other.boxes))
+        )
+        return CompactMasks(pixels, boxes, self.size)
+
+    def union(self) -> Tensor:
+        """The pixels of any object, uint8 (H, W)."""
+        pixels = self.pixels.new_zeros(self.size)
+        for crop, (x, y, width, height) in zip(self.crops(), self.boxes.tolist(), strict=True):
+            pixels[y : y + height, x : x + width] |= crop
+        return pixels
+
+    def without(self, pixels: Tensor) -> CompactMasks:
+        """The objects without ``pixels``, uint8 0/1 (H, W)."""
+        crops = [
+            crop & ~pixels[y : y + height, x : x + width]
+            for crop, (x, y, width, height) in zip(self.crops(), self.boxes.tolist(), strict=True)
+        ]
+        return self.from_crops(crops, self.boxes[:, :2].tolist(), self.size)
+
+    def tightened(self) -> CompactMasks:
+        """Each crop cut to its object; that of an object without a pixel is empty."""
+        crops, corners = [], []
+        for crop, (x, y, _, _) in zip(self.crops(), self.boxes.tolist(), strict=True):
+            rows, columns = (crop.any(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
+            top, bottom = (rows[0], rows[-1] + 1) if rows else (0, 0)
+            left, right = (columns[0], columns[-1] + 1) if columns else (0, 0)
+            crops.append(crop[top:bottom, left:right])
+            corners.append((x + left, y + top))
+        return self.from_crops(crops, corners, self.size)
+
+    def cropped(self, top: int, left: int, height: int, width: int) -> CompactMasks:
+        """What lies in a window, which may reach beyond the image or lie outside; objects outside
+        the window have empty crops."""
+        crops, corners = [], []
+        moved = self.boxes[:, :2] - torch.tensor([left, top])
+        for crop, (x, y) in zip(self.crops(), moved.tolist(), strict=True):
+            rows = slice(max(-y, 0), max(height - y, 0))
+            columns = slice(max(-x, 0), max(width - x, 0))
+            crops.append(crop[rows, columns])
+            corners.append((min(max(x, 0), width), min(max(y, 0), height)))
+        return self.from_crops(crops, corners, (height, width))
+
+    def transposed(self) -> CompactMasks:
+        """Rows and columns exchanged: the masks of the transposed image."""
+        corners = [(y, x) for x, y, _, _ in self.boxes.tolist()]
+        return self.from_crops([crop.T for crop in self.crops()], corners, self.size[::-1])
 
     def flipped(self) -> CompactMasks:
         """Left and right exchanged."""

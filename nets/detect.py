@@ -29,7 +29,7 @@ def detect(
 
     Args:
         model: a network of ``build_model``.
-        images: float32 (3, H, W) in 0..1, of any sizes, on the model's device.
+        images: float32 (channels, H, W) in 0..1, of any sizes, on the model's device.
         targets: one per image; with them the five training losses are computed as well.
 
     Returns:

@@ -12,9 +12,11 @@ from torch import Tensor
 from torchvision.models import ResNet50_Weights, WeightsEnum, get_model_weights
 from torchvision.models.detection import MaskRCNN
 
+from nets.input_channels import fit_input_channels, input_channels
 from nets.weights_file import (
     StateDict,
     WeightsError,
+    check_finite,
     first_line,
     norm_options,
     read_pth,
@@ -26,7 +28,9 @@ CLASS_DEPENDENT = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fc
 KINDS = ("coco", "imagenet", "none")  # what --weights can name beside a file
 COCO_ARCHITECTURES = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2")
 BODY = "backbone.body."
-PRETRAINED_TRAINABLE_LAYERS = 3  # the deepest backbone stages, torchvision's default
+PRETRAINED_FREEZE = "3+"  # the last three backbone stages train, torchvision's default
+# What the weights of a file are used to, and go on with.
+KEPT_OPTIONS = ("anchor_sizes", "aspect_ratios", "image_mean", "image_std")
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,14 @@ class LoadReport:
     taken: int
     total: int
     skipped: dict[str, str]
+    adapted: str = ""  # what was done to the first convolution
 
     def __str__(self) -> str:
         if not self.taken:
             return "weights: none, training from scratch"
         lines = [f"weights: {self.taken} of {self.total} tensors from {self.source}"]
+        if self.adapted:
+            lines.append(f"  first convolution: {self.adapted}")
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.skipped.items():
             by_reason.setdefault(reason, []).append(name)
@@ -56,14 +63,13 @@ class InitialWeights:
     """Tensors to start from, and how a network is built for them.
 
     ``state`` is None for a start from scratch. ``options`` are keywords of ``build_model`` that
-    stay with the network; ``trainable_layers`` is how many backbone stages are to train, None for
-    all.
+    stay with the network; ``freeze`` is what ``--freeze auto`` means.
     """
 
     source: str
     state: StateDict | None
     options: dict[str, Any]
-    trainable_layers: int | None = PRETRAINED_TRAINABLE_LAYERS
+    freeze: str = PRETRAINED_FREEZE
     backbone_only: bool = False
 
     def load_into(self, model: MaskRCNN) -> LoadReport:
@@ -79,12 +85,13 @@ def read_initial_weights(arch: str, weights: str) -> InitialWeights:
     COCO and ImageNet weights come from torchvision's local cache, or are downloaded (hash checked).
     From scratch everything trains. With pretrained weights the batch norms are frozen, with the
     epsilon they were trained with; beside an ImageNet backbone all other norms are new and train.
+    A file brings its anchors and its normalisation.
 
     Raises:
         WeightsError: they cannot be had; the message names the ways on.
     """
     if weights == "none":
-        return InitialWeights("none", None, {"frozen_norm": False}, None)
+        return InitialWeights("none", None, {"frozen_norm": False}, "none")
     if weights == "imagenet":
         options = {"frozen_norm": "body", "norm_eps": 1e-5}
         source = "ImageNet (backbone only)"
@@ -94,8 +101,10 @@ def read_initial_weights(arch: str, weights: str) -> InitialWeights:
         return InitialWeights("COCO", _coco(arch), {"frozen_norm": True, "norm_eps": eps})
     content = read_pth(Path(weights))
     state = state_dict_of(content)
-    eps = (content.get("options") or norm_options(state)).get("norm_eps", 1e-5)
-    return InitialWeights(weights, state, {"frozen_norm": True, "norm_eps": eps})
+    built = content.get("options") or norm_options(state)
+    options = {"frozen_norm": True, "norm_eps": built.get("norm_eps", 1e-5)}
+    options |= {name: built[name] for name in KEPT_OPTIONS if name in built}
+    return InitialWeights(weights, state, options)
 
 
 def fit_state_dict(
@@ -103,14 +112,17 @@ def fit_state_dict(
 ) -> LoadReport:
     """Copy every tensor of the same name and shape into ``model``.
 
-    Predictors for another number of classes are skipped and start fresh.
+    Predictors for another number of classes are skipped and start fresh; the first convolution of
+    an RGB network is fitted to another number of channels (``nets.input_channels``).
 
     Raises:
-        WeightsError: some other tensor is missing or of another shape.
+        WeightsError: some other tensor is missing or of another shape, or a number is not finite.
     """
     if not backbone_only and not any(name.startswith("roi_heads.") for name in state):
         raise WeightsError(f"{source}: is not a Mask R-CNN, it has no roi_heads; a classifier?")
+    check_finite(source, state)
     own = model.state_dict()
+    state, adapted = fit_input_channels(state, input_channels(own))
     taken: StateDict = {}
     skipped: dict[str, str] = {}
     misfits: list[str] = []
@@ -127,13 +139,13 @@ def fit_state_dict(
     if misfits:
         raise WeightsError(
             f"{source}: does not fit this network, {len(misfits)} tensor(s) differ, first "
-            f"{misfits[0]}; choose the --arch it was trained with, or --weights none"
+            f"{misfits[0]}; choose the --arch and --channels it was trained with, or --weights none"
         )
     model.load_state_dict(taken, strict=False)
     for name in state.keys() - own.keys():
         if not name.endswith("num_batches_tracked"):
             skipped[name] = "not in this network"
-    return LoadReport(source, len(taken), len(own), skipped)
+    return LoadReport(source, len(taken), len(own), skipped, adapted)
 
 
 def _problem(wanted: Tensor, found: Tensor | None) -> str | None:

@@ -3,13 +3,13 @@
     model = build_model("maskrcnn_resnet50_fpn", num_classes=2)   # background and one class
 
 Everything is torchvision's: the architectures, the losses, the inference. This file only picks the
-parts, swaps the two predictors, and decides which batch norms and backbone stages train.
+parts, swaps the two predictors, and decides which batch norms and anchors it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -30,14 +30,16 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
+from nets.anchors import feature_strides, set_anchors, sizes_of
 from nets.box_iou import sliced_box_iou
+from nets.input_channels import RGB, imagenet_normalization, set_input_channels
 from nets.roi_align import MatmulRoIAlign
+from nets.sampler import use_seeded_samplers
 
 COCO_CLASSES = 91  # torchvision counts COCO's unused category numbers too
 Builder = Callable[..., MaskRCNN]
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 SMALL_CHANNELS = 128
-RESNET_STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
 
 
 def _resnet50(**options: Any) -> MaskRCNN:
@@ -106,9 +108,11 @@ def build_model(
     arch: str,
     num_classes: int,
     *,
-    trainable_layers: int | None = None,
+    channels: int = RGB,
     frozen_norm: bool | str = False,
     norm_eps: float = 1e-5,
+    anchor_sizes: Sequence[float] = (),
+    aspect_ratios: Sequence[float] = (),
     **options: Any,
 ) -> MaskRCNN:
     """Build an untrained Mask R-CNN.
@@ -116,36 +120,55 @@ def build_model(
     Args:
         arch: a name in ``ARCHITECTURES``.
         num_classes: K + 1, background included.
-        trainable_layers: how many backbone stages train, counted from the deepest, 0..5 (6 for
-            MobileNet); None for all.
+        channels: of the images. Unless ``image_mean`` and ``image_std`` are among the options,
+            they are normalised with ImageNet's numbers (``imagenet_normalization``).
         frozen_norm: make every batch norm a fixed affine map, as fine-tuning from pretrained
             weights with a few images a batch needs; ``"body"`` only those of the backbone's body;
             else batch norms train.
         norm_eps: what the frozen norms add to the variance (0 for torchvision's COCO_V1 weights).
+        anchor_sizes: other anchors than the architecture's, see ``nets.anchors.set_anchors``.
+        aspect_ratios: of the anchors, height over width.
         **options: ``torchvision.models.detection.MaskRCNN``'s, such as ``min_size``.
 
     Raises:
-        ValueError: no such architecture, or fewer than two classes.
+        ValueError: no such architecture, fewer than two classes or one channel, or means,
+            deviations or anchors that do not fit it.
     """
     if arch not in ARCHITECTURES:
         raise ValueError(f"no architecture {arch!r}; there are {', '.join(ARCHITECTURES)}")
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; it counts background, so at least 2")
+    if channels < 1:
+        raise ValueError(f"channels is {channels}; must be at least 1")
+    options = {**imagenet_normalization(channels), **options}
+    for name in ("image_mean", "image_std"):
+        if len(options[name]) != channels:
+            raise ValueError(f"{name} is for {len(options[name])} channels, images have {channels}")
     model = ARCHITECTURES[arch](**options)
+    set_input_channels(model, channels)
     swap_predictors(model, num_classes)
     for part in ("box_roi_pool", "mask_roi_pool"):
         pool = getattr(model.roi_heads, part)
         fast = MatmulRoIAlign(pool.featmap_names, pool.output_size, pool.sampling_ratio)
+        fast.set_strides(strides_of(arch)[: len(pool.featmap_names)])
         setattr(model.roi_heads, part, fast)
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_to_float32)
     for part in (model.rpn, model.roi_heads):
         part.box_similarity = sliced_box_iou
+    use_seeded_samplers(model)
     if frozen_norm:
         freeze_batch_norms(model.backbone.body if frozen_norm == "body" else model, norm_eps)
-    if trainable_layers is not None:
-        freeze_backbone(model, trainable_layers)
+    if anchor_sizes or aspect_ratios:
+        set_anchors(model, anchor_sizes, aspect_ratios)
     return model
+
+
+@cache
+def strides_of(arch: str) -> tuple[int, ...]:
+    """How many pixels of the input lie between the points of an architecture's feature maps."""
+    with torch.device("meta"):  # nothing is computed
+        return feature_strides(ARCHITECTURES[arch]())
 
 
 def swap_predictors(model: MaskRCNN, num_classes: int) -> None:
@@ -167,7 +190,7 @@ def anchor_sizes(arch: str) -> tuple[float, ...]:
     """The sides of an architecture's square anchors in pixels of its input, smallest first."""
     with torch.device("meta"):  # no weights are made
         model = ARCHITECTURES[arch]()
-    return tuple(sorted({size for sizes in model.rpn.anchor_generator.sizes for size in sizes}))
+    return sizes_of(model)
 
 
 def freeze_batch_norms(model: nn.Module, eps: float) -> None:
@@ -179,24 +202,6 @@ def freeze_batch_norms(model: nn.Module, eps: float) -> None:
             setattr(model, name, frozen)
         else:
             freeze_batch_norms(child, eps)
-
-
-def freeze_backbone(model: MaskRCNN, trainable_layers: int) -> None:
-    """Stop training of all but the ``trainable_layers`` deepest stages of the backbone's body."""
-    body = model.backbone.body
-    if "conv1" in body:  # a ResNet; bn1 belongs to the stem
-        stages = [[body[name]] for name in RESNET_STAGES]
-        stages[0].append(body["bn1"])
-    else:  # a MobileNet: a stage starts at each strided block, the last block is one of its own
-        blocks = list(body.values())
-        starts = [i for i, block in enumerate(blocks) if getattr(block, "_is_cn", False)]
-        bounds = [0, *starts, len(blocks) - 1, len(blocks)]
-        stages = [blocks[a:b] for a, b in pairwise(bounds)]
-    if not 0 <= trainable_layers <= len(stages):
-        raise ValueError(f"trainable_layers is {trainable_layers}, must be 0..{len(stages)}")
-    for stage in stages[: len(stages) - trainable_layers]:
-        for module in stage:
-            module.requires_grad_(False)
 
 
 def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:

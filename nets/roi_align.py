@@ -9,9 +9,13 @@ gradient for free. Same result as ``torchvision.ops.MultiScaleRoIAlign`` (He et 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.poolers import initLevelMapper
 
 # Above this many cells on the largest map, what the kernel saves by touching few cells outweighs
 # its slowness. In float32 it nearly always does.
@@ -56,6 +60,18 @@ class MatmulRoIAlign(MultiScaleRoIAlign):
         if not pooled:
             return features[0].new_zeros((0, features[0].shape[1], *self.output_size))
         return torch.cat(pooled)[torch.cat(order).argsort()]
+
+    def set_strides(self, strides: Sequence[int]) -> None:
+        """Say how many pixels of the input lie between the points of each map.
+
+        torchvision infers it from the sizes of the first batch's images, which tells less than it
+        needs where a batch is padded for the sake of another process's images.
+        """
+        self.scales = [1 / stride for stride in strides]
+        levels = [int(math.log2(stride)) for stride in (strides[0], strides[-1])]
+        self.map_levels = initLevelMapper(
+            *levels, canonical_scale=self.canonical_scale, canonical_level=self.canonical_level
+        )
 
     def _infer_scales(
         self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]

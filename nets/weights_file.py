@@ -22,7 +22,10 @@ import torchvision
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
+from nets.input_channels import RGB, input_channels
 from nets.mask_rcnn import ARCHITECTURES, COCO_CLASSES, SMALL_CHANNELS, build_model
+from nets.out_of_memory import is_out_of_memory
+from nets.whole_file import replacing, sync_folder
 
 FORMAT_VERSION = 1
 TORCH_FILE_STARTS = (b"PK", b"\x80")  # a zip archive; a pickle, as before torch 1.6
@@ -62,6 +65,11 @@ class WeightsFile:
     metrics: dict[str, float] = field(default_factory=dict)
     epoch: int | None = None
 
+    @property
+    def channels(self) -> int:
+        """Of the images that the network takes; 3 in files that do not say."""
+        return self.options.get("channels", RGB)
+
     def build(self) -> MaskRCNN:
         """The trained network, in evaluation mode, on the CPU.
 
@@ -95,20 +103,20 @@ def save_atomically(path: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: the disk is full or not writable; names the file; the previous one is intact.
     """
-    partial = path.with_name(path.name + ".part")
     try:
-        with open(partial, "wb") as file:
+        with replacing(path, path.with_name(path.name + ".part")) as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         # torch hides the disk's own error behind a RuntimeError about file positions.
         cause = error if isinstance(error, OSError) else error.__context__
         number = getattr(cause, "errno", None) or errno.EIO
-        raise OSError(number, f"cannot be written ({cause or error})", str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        reason = getattr(cause, "strerror", None) or cause or error
+        raise OSError(number, f"cannot be written ({reason})", str(path)) from error
 
 
 def load_weights(path: Path, classes: tuple[str, ...] | None = None) -> WeightsFile:
@@ -120,11 +128,13 @@ def load_weights(path: Path, classes: tuple[str, ...] | None = None) -> WeightsF
             ``class_1``, ``class_2``... else.
 
     Raises:
-        WeightsError: missing, damaged, unsafe, of a newer format, or not a Mask R-CNN.
+        WeightsError: missing, damaged, unsafe, of a newer format, not a Mask R-CNN, or with
+            numbers that are not finite.
     """
     content = read_pth(path)
+    check_finite(str(path), state_dict_of(content))
     if "format_version" in content:
-        weights = _from_content(path, content)
+        weights = weights_of(path, content)
         if classes and classes != weights.classes:
             if len(classes) != len(weights.classes):
                 raise WeightsError(
@@ -141,7 +151,8 @@ def load_weights(path: Path, classes: tuple[str, ...] | None = None) -> WeightsF
             f"{path}: holds {num_classes - 1} class(es) beside background, "
             f"--classes names {len(names)}"
         )
-    return WeightsFile(arch, num_classes, names, model, options=norm_options(model))
+    options = {"channels": input_channels(model), **norm_options(model)}
+    return WeightsFile(arch, num_classes, names, model, options)
 
 
 def read_pth(path: Path) -> dict[str, Any]:
@@ -162,8 +173,9 @@ def read_pth(path: Path) -> dict[str, Any]:
             "git-lfs pointer was saved under this name"
         )
     damaged = "the file is damaged; copy or download it again, or use an earlier one"
+    is_archive = zipfile.is_zipfile(path)  # with checksums: what it asks memory for is meant
     try:
-        if zipfile.is_zipfile(path):
+        if is_archive:
             with zipfile.ZipFile(path) as archive:
                 bad_entry = archive.testzip()
             if bad_entry:
@@ -174,6 +186,8 @@ def read_pth(path: Path) -> dict[str, Any]:
     except WeightsError:
         raise
     except Exception as error:  # torch.load raises many kinds, depending on the damage
+        if is_archive and is_out_of_memory(error):
+            raise
         if "weights_only" in str(error).lower() or "unsupported global" in str(error).lower():
             raise WeightsError(
                 f"{path}: refused, it holds Python objects beside tensors and plain values, and "
@@ -193,6 +207,16 @@ def state_dict_of(content: dict[str, Any]) -> StateDict:
             inner = content[key]
             break
     return modern_names(inner)
+
+
+def check_finite(source: str, state: StateDict) -> None:
+    """Raise ``WeightsError`` if a number is infinite or NaN: such a network finds nothing."""
+    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if broken:
+        raise WeightsError(
+            f"{source}: {len(broken)} tensor(s) hold numbers that are infinite or NaN, first "
+            f"{broken[0]}; the training that wrote it went wrong, use an earlier file"
+        )
 
 
 def modern_names(state: dict[str, Any]) -> StateDict:
@@ -259,7 +283,8 @@ def norm_options(state: StateDict) -> dict[str, Any]:
     return {"frozen_norm": True, "norm_eps": 0.0 if is_coco else 1e-5}
 
 
-def _from_content(path: Path, content: dict[str, Any]) -> WeightsFile:
+def weights_of(path: Path, content: dict[str, Any]) -> WeightsFile:
+    """What ``read_pth`` read of a file of ours; raises ``WeightsError`` if it is incomplete."""
     version = content["format_version"]
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise WeightsError(

@@ -55,6 +55,26 @@ def test_good_data(drawn_pennfudan, place, capsys):
     assert tree(drawn_pennfudan) == before
 
 
+def test_arrays_of_five_channels(tmp_path, capsys):
+    root = tmp_path / "cells"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        np.save(root / "images" / f"{number}.npy", rng.random((60, 80, 5)))
+        ids = np.zeros((60, 80), np.uint8)
+        ids[10:50, 20:70] = 1
+        Image.fromarray(ids).save(root / "masks" / f"{number}.png")
+    before = tree(root)
+    assert check(root, "--channels", 5, "--min-size", 64, "--max-size", 80) == 0
+    assert "error" not in capsys.readouterr().out
+    assert check(root, "--channels", 4) == 4
+    assert "has 5 channel(s), 4 wanted" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        check(root, "--channels", 0)
+    assert tree(root) == before
+
+
 def test_all_errors_at_once_worst_first_and_exit_code_4(drawn_pennfudan, capsys):
     pictures = sorted((drawn_pennfudan / "PNGImages").iterdir())
     pictures[0].write_bytes(pictures[0].read_bytes()[:3000])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+
 import pytest
 import torch
-from torch import nn
 
-from nets.weights_file import WeightsFile, load_weights
-from utils.config import TrainConfig, to_dict
-from utils.training.checkpoint import Checkpoints, training_state
-from utils.training.schedule import build_optimizer, build_schedule
+from nets.weights_file import WeightsFile, load_weights, read_pth
+from utils.training.checkpoint import Checkpoints, check_space, keep_as, space_wanted
 
 
 def weights(epoch, ap=None) -> WeightsFile:
@@ -20,9 +21,23 @@ def weights(epoch, ap=None) -> WeightsFile:
 
 
 def saved(folder, scores, keep=1):
+    """The files of epochs with these scores, and which of them were the best so far."""
     checkpoints = Checkpoints(folder, keep)
-    best = [checkpoints.save(weights(epoch, ap), {}) for epoch, ap in enumerate(scores)]
+    best = []
+    for epoch, ap in enumerate(scores):
+        file = weights(epoch, ap)
+        best.append(checkpoints.judge(epoch, file.metrics))
+        checkpoints.save_epoch(file, best[-1])
+        checkpoints.save_last(file, {"epoch": epoch + 1})
     return checkpoints, best
+
+
+def names(folder) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def number_in(path) -> float:
+    return load_weights(path).model["w"].item()
 
 
 @pytest.mark.parametrize(
@@ -53,8 +68,8 @@ def test_best_is_the_first_of_the_highest_segm_ap(tmp_path, scores, is_best):
 )
 def test_the_newest_epochs_are_kept(tmp_path, keep, numbered):
     saved(tmp_path, [0.1] * 12, keep)
-    wanted = {"best.pth", "last.pth", *(f"MaskRCNN_{n}.pth" for n in numbered)}
-    assert {path.name for path in tmp_path.iterdir()} == wanted
+    wanted = {"best.pth", "last.pth", "previous.pth", *(f"MaskRCNN_{n}.pth" for n in numbered)}
+    assert names(tmp_path) == wanted
 
 
 def test_files_of_others_are_left_alone(tmp_path):
@@ -66,34 +81,91 @@ def test_files_of_others_are_left_alone(tmp_path):
     }  # fmt: skip
 
 
-def test_last_holds_what_resuming_needs(tmp_path):
-    config = TrainConfig(weights="none", warmup=0)
-    model = nn.Linear(3, 1)
-    optimizer = build_optimizer(model, config)
-    schedule = build_schedule(optimizer, config, 4)
-    for _ in range(2):
-        model(torch.ones(1, 3)).sum().backward()
-        optimizer.step()
-        schedule.step()
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    checkpoints = Checkpoints(tmp_path, 1)
-    checkpoints.save(weights(0, 0.75), training_state(optimizer, schedule, scaler, to_dict(config)))
-
-    content = torch.load(tmp_path / "last.pth", weights_only=True)
-    resume = content["resume"]
-    assert content["epoch"] == 0
-    assert (resume["best"], resume["best_epoch"]) == (0.75, 0)
-    assert resume["schedule"] == {"last_epoch": 2}
-    assert resume["settings"] == to_dict(config)
-    fresh = build_optimizer(nn.Linear(3, 1), config)
-    fresh.load_state_dict(resume["optimizer"])
-    momentum = [state["momentum_buffer"] for state in optimizer.state.values()]
-    loaded = [state["momentum_buffer"] for state in fresh.state.values()]
-    assert len(loaded) == 2
-    assert all(torch.equal(a, b) for a, b in zip(momentum, loaded, strict=True))
-
-
-def test_last_is_the_newest_epoch_and_best_has_no_training_state(tmp_path):
+def test_only_last_holds_a_state_and_the_best_so_far(tmp_path):
     saved(tmp_path, [0.5, 0.1])
+    assert read_pth(tmp_path / "last.pth")["resume"] == {"epoch": 2, "best": 0.5, "best_epoch": 0}
     assert load_weights(tmp_path / "last.pth").epoch == 1
-    assert "resume" not in torch.load(tmp_path / "best.pth", weights_only=True)
+    assert "resume" not in read_pth(tmp_path / "best.pth")
+    assert "resume" not in read_pth(tmp_path / "MaskRCNN_1.pth")
+
+
+def test_the_save_before_stays(tmp_path):
+    saved(tmp_path, [0.1])
+    assert "previous.pth" not in names(tmp_path)
+    saved(tmp_path, [0.1, 0.2, 0.3])
+    assert number_in(tmp_path / "previous.pth") == 1
+    assert number_in(tmp_path / "last.pth") == 2
+
+
+def test_one_of_several_processes_writes(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 1, writes=False)
+    checkpoints.save_epoch(weights(0), is_best=True)
+    checkpoints.save_last(weights(0), {})
+    assert names(tmp_path) == set()
+
+
+def test_the_best_of_a_resumed_run_counts(tmp_path):
+    saved(tmp_path, [0.5, 0.1])
+    resumed = Checkpoints(tmp_path, 1)
+    resumed.restore(read_pth(tmp_path / "last.pth")["resume"], tmp_path / "last.pth")
+    assert (resumed.best, resumed.best_epoch) == (0.5, 0)
+    assert not resumed.judge(2, {"segm/AP": 0.4})
+
+
+def test_a_damaged_save_never_takes_the_place_of_the_whole_one(tmp_path):
+    """A run that goes on from ``previous.pth`` keeps that, not the damaged ``last.pth``."""
+    saved(tmp_path, [0.1, 0.2])
+    (tmp_path / "last.pth").write_bytes(b"damaged")
+    resumed = Checkpoints(tmp_path, 1)
+    previous = tmp_path / "previous.pth"
+    resumed.restore(read_pth(previous)["resume"], previous)
+    assert number_in(tmp_path / "last.pth") == 0
+    resumed.save_last(weights(5), {})
+    assert number_in(previous) == 0
+    assert number_in(tmp_path / "last.pth") == 5
+
+
+def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    saved(tmp_path, [0.1, 0.2])
+    assert number_in(tmp_path / "previous.pth") == 0
+
+
+def test_a_copy_that_fails_leaves_the_older_one(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("full")
+
+    def copy_half(source, target):
+        target.write_bytes(source.read_bytes()[:2])
+        fail()
+
+    monkeypatch.setattr(os, "link", fail)
+    monkeypatch.setattr(shutil, "copyfile", copy_half)
+    (tmp_path / "a").write_bytes(b"new")
+    (tmp_path / "b").write_bytes(b"old")
+    keep_as(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"old"
+    assert names(tmp_path) == {"a", "b"}
+
+
+def test_a_save_that_fails_leaves_both_saves_before_it(tmp_path):
+    checkpoints, _ = saved(tmp_path, [0.1, 0.2])
+    unwritable = {"x": lambda: None}  # no plain value: torch cannot save it
+    with pytest.raises(Exception, match=r"pickle|local"):
+        checkpoints.save_last(weights(2, 0.3), unwritable)
+    assert number_in(tmp_path / "last.pth") == 1
+    assert number_in(tmp_path / "previous.pth") == 0
+
+
+def test_the_space_that_a_run_wants_is_looked_for(tmp_path):
+    saved(tmp_path, [0.1])
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    wanted = space_wanted(tmp_path, keep=2)
+    assert wanted == 3 * sizes["last.pth"] + 4 * sizes["best.pth"]
+    check_space(tmp_path / "not" / "there", wanted)
+    with pytest.raises(OSError, match="MB are free") as error:
+        check_space(tmp_path, shutil.disk_usage(tmp_path).free * 2)
+    assert error.value.errno == errno.ENOSPC

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +18,18 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools.coco import COCO
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NETWORK = ["--arch", "maskrcnn_resnet18_fpn_small", "--weights", "none"]
 TINY = ["--min-size", "64", "--max-size", "96", "--rois", "16", "--proposals", "50"]
 CPU = ["--device", "cpu"]
+
+
+TRAINING = [
+    "--epochs", "2", "-b", "1", "--optimizer", "adamw", "--lr", "0.001", "--warmup", "0",
+    "--seed", "1", *NETWORK, *TINY, *CPU, "--precision", "fp32",
+]  # fmt: skip
 
 
 def environment() -> dict[str, str]:
@@ -30,7 +38,7 @@ def environment() -> dict[str, str]:
 
 RUN_FILES = {
     "args.json", "environment.json", "results.csv", "metrics.json", "split.json",
-    "train_batch0.jpg", "val_gt.jpg", "val_pred.jpg", "events",
+    "train_batch0.jpg", "augmentation.jpg", "val_gt.jpg", "val_pred.jpg", "events",
 }  # fmt: skip
 
 
@@ -101,7 +109,9 @@ def read(path):
 def assert_run_is_complete(files, name, newest):
     """Exactly the files that a run leaves, and nothing else."""
     found = {re.sub(r"events\.out\.tfevents\..*", "events", file) for file in files}
-    weights = {"best.pth", "last.pth", f"MaskRCNN_{newest}.pth"}
+    weights = {".lock", "best.pth", "last.pth", f"MaskRCNN_{newest}.pth"}
+    if newest:
+        weights.add("previous.pth")  # the last.pth before
     assert found == {
         *(f"runs/{name}/{file}" for file in RUN_FILES),
         *(f"weights/{name}/{file}" for file in weights),
@@ -119,11 +129,7 @@ def trained(people, tmp_path_factory):
     """The output root of two epochs, what was printed, the data's hashes before, and what the run
     left."""
     root, before = tmp_path_factory.mktemp("out"), tree(people)
-    out = succeeded(
-        "train.py", "--data", f"{people}/", "--epochs", "2", "-b", "1", "--output-root", root,
-        "--optimizer", "adamw", "--lr", "0.001", "--warmup", "0", "--seed", "1", *NETWORK, *TINY,
-        *CPU, "--precision", "fp32",
-    )  # fmt: skip
+    out = succeeded("train.py", "--data", f"{people}/", "--output-root", root, *TRAINING)
     return root, out, before, tree(root)
 
 
@@ -175,9 +181,104 @@ def test_results_have_a_row_an_epoch_and_the_best_one_is_kept(trained):
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert [row["step"] for row in rows] == ["8", "16"]
+    assert not any("speed" in name for name in rows[0])  # the same for the same run
     best = read(record / "metrics.json")
     scores = [float(row["segm/AP"]) for row in rows]
     assert best["segm/AP"] == pytest.approx(max(scores), abs=1e-5)
+
+
+def test_tensorboard_has_the_curves(trained):
+    found = EventAccumulator(str(trained[0] / "runs" / "my people")).Reload()
+    tags = found.Tags()
+    assert {"train/loss", "val/loss", "segm/AP", "lr", "speed/images_per_second",
+            "speed/data_wait_share"} <= set(tags["scalars"])  # fmt: skip
+    assert [event.step for event in found.Scalars("train/loss_mask")] == list(range(1, 17))
+    assert [event.step for event in found.Scalars("segm/AP")] == [8, 16]
+    assert set(tags["images"]) == {
+        "train/batch0", "train/augmentation", "val/labels", "val/predictions",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_same_command_gives_the_same_weights(trained, people, tmp_path):
+    """Loading processes or none."""
+    first = trained[0]
+    succeeded("train.py", "--data", people, "--output-root", tmp_path, *TRAINING, "--workers", "2")
+    for name in ("best.pth", "last.pth"):
+        mine, its = (
+            torch.load(root / "weights" / "my people" / name, weights_only=True)["model"]
+            for root in (first, tmp_path)
+        )
+        assert mine.keys() == its.keys()
+        assert [key for key in mine if not torch.equal(mine[key], its[key])] == []
+    mine, its = (
+        (root / "runs" / "my people" / "results.csv").read_bytes() for root in (first, tmp_path)
+    )
+    assert mine == its
+
+
+@pytest.fixture(scope="module")
+def diverged(trained, tmp_path_factory):
+    """A copy of the run that goes on at a rate that is far too high: its root, what was said, and
+    the hashes of its weights before."""
+    root = tmp_path_factory.mktemp("diverged") / "out"
+    shutil.copytree(trained[0], root)
+    before = tree(root / "weights")
+    message = failed(
+        5, "train.py", "--resume", root / "weights" / "my people" / "last.pth", "--epochs", "4",
+        "--lr", "1e6", "--schedule", "constant", "--output-root", root, *CPU,
+    )  # fmt: skip
+    return root, message, before
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_says_where(diverged, people):
+    root, message, _ = diverged
+    where = r"error: the (loss|gradient) is not finite in step (\d+) \(epoch 3\) at learning rate "
+    found = re.search(where + r"1\.00e\+06 \((.*)\)\n", message)
+    assert found, message
+    assert int(found[2]) > 17  # the first step at that rate is finite still
+    for name in ("loss", "loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness",
+                 "loss_rpn_box_reg"):  # fmt: skip
+        assert re.search(rf"\b{name} \S+", found[3])
+    image = re.search(r"images: (.*)", message)[1]
+    assert Path(image).parent == people / "PNGImages"
+    kept = root / "runs" / "my people" / "diverged.pth"
+    assert f"the batch is kept in {kept}, drawn in diverged.jpg" in message
+    assert "lower --lr, lengthen --warmup or set --clip-norm" in message
+
+    batch = torch.load(kept, weights_only=True)
+    assert batch["paths"] == [image]
+    with Image.open(image) as picture:
+        assert batch["images"][0].shape == (3, picture.height, picture.width)
+    assert batch["targets"][0]["masks"].shape[1:] == batch["images"][0].shape[1:]
+    with Image.open(kept.with_suffix(".jpg")) as picture:
+        assert picture.width > 100
+    log = (root / "logs" / "my people.log").read_text(encoding="utf-8")
+    assert "ended with exit code 5: the " in log
+
+
+@pytest.mark.slow
+def test_the_weights_before_a_divergence_stay(diverged):
+    root, _, before = diverged
+    assert tree(root / "weights") == before
+    last = torch.load(root / "weights" / "my people" / "last.pth", weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in last["model"].values())
+
+
+@pytest.mark.slow
+def test_weights_that_are_no_numbers_are_refused(trained, people, tmp_path):
+    content = torch.load(trained[0] / "weights" / "my people" / "best.pth", weights_only=True)
+    content["model"]["rpn.head.cls_logits.bias"][0] = float("nan")
+    broken = tmp_path / "broken.pth"
+    torch.save(content, broken)
+    message = failed(
+        4, "train.py", "--data", people, "--output-root", tmp_path / "out", *TRAINING,
+        "--weights", broken,
+    )  # fmt: skip
+    assert f"error: {broken}: 1 tensor" in message
+    assert "rpn.head.cls_logits.bias" in message
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_data_set_is_never_written_to(trained, predicted, people):

@@ -6,11 +6,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.detection.roi_heads import project_masks_on_boxes
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import roi_align
+from torchvision.ops import masks_to_boxes, roi_align
 
 from nets.compact_masks import CompactMasks
 from nets.mask_rcnn import build_model
@@ -47,6 +49,53 @@ def test_they_are_the_full_size_masks(count):
     assert all(torch.equal(a, b) for a, b in zip(compact, full, strict=True))
     assert torch.equal(compact.flipped().dense(), full.flip(2))
     assert sum(crop.numel() for crop in compact.crops()) == compact.pixels.numel()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_objects_are_counted_chosen_and_joined(count):
+    compact, full = drawn(count, count)
+    more, full_more = drawn(9, 3)
+    kept = torch.arange(count) % 3 != 1
+    assert torch.equal(compact.areas(), full.sum((1, 2)))
+    assert torch.equal(compact.selected(kept).dense(), full[kept])
+    assert torch.equal(compact.joined(more).dense(), torch.cat([full, full_more]))
+    assert torch.equal(compact.union(), full.sum(0).clamp(max=1).to(torch.uint8))
+    assert torch.equal(compact.without(more.union()).dense(), full * (1 - more.union()))
+    assert torch.equal(compact.transposed().dense(), full.mT)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_full_size_masks_are_cut_to_their_boxes(count):
+    compact, full = drawn(count, count)
+    cut = CompactMasks.from_masks(full)
+    assert torch.equal(cut.dense(), full)
+    corners = torch.cat([cut.boxes[:, :2], cut.boxes[:, :2] + cut.boxes[:, 2:] - 1], 1)
+    assert torch.equal(corners, masks_to_boxes(full).long())
+    assert torch.equal(compact.tightened().boxes, cut.boxes)
+    assert CompactMasks.from_masks(compact) is compact
+
+
+def test_the_crop_of_an_object_without_a_pixel_is_empty():
+    masks = CompactMasks.from_masks(torch.zeros((2, 5, 6), dtype=torch.uint8))
+    assert [crop.numel() for crop in masks.crops()] == [0, 0]
+    assert masks.areas().tolist() == [0, 0]
+
+
+@given(st.integers(0, 99), *[st.integers(-150, 150)] * 2, *[st.integers(1, 200)] * 2)
+def test_a_window_is_that_of_the_full_size_masks(seed, top, left, height, width):
+    compact, full = drawn(seed)
+    found = compact.cropped(top, left, height, width)
+    expected = F.pad(full, [150, 350, 150, 350])  # torchvision's crop is wrong far outside
+    expected = expected[:, 150 + top : 150 + top + height, 150 + left : 150 + left + width]
+    assert found.shape == expected.shape
+    assert torch.equal(found.dense(), expected)
+    corners = found.boxes[:, :2] + found.boxes[:, 2:]
+    assert (corners <= torch.tensor([width, height])).all()
+    assert torch.equal(found.resized((31, 17)).dense(), expected_resize(expected, (31, 17)))
+
+
+def expected_resize(full, size):
+    return F.interpolate(full[:, None].float(), size=size)[:, 0].byte()
 
 
 @pytest.mark.parametrize("count", [0, 7])

@@ -12,7 +12,17 @@ import pytest
 from tools.check import CheckConfig
 from utils import config
 from utils.command_line import as_arguments, build_parser, parse
-from utils.config import SHAPES_RECIPE, ConfigError, PredictConfig, TrainConfig, to_dict
+from utils.config import (
+    AUTO_BATCH,
+    NEWEST,
+    OF_ONE_CALL,
+    SHAPES_RECIPE,
+    ConfigError,
+    PredictConfig,
+    TrainConfig,
+    to_dict,
+)
+from utils.options import from_dict, options_of
 
 COMMANDS = (config.TrainConfig, config.TestConfig, config.PredictConfig)
 COMMON = {"format", "classes", "images", "class-attribute", "embedded-images", "device",
@@ -23,9 +33,14 @@ OPTIONS = {
         "weights", "epochs", "batch-size",
         "optimizer", "lr", "momentum", "weight-decay", "schedule", "lr-step", "lr-gamma", "warmup",
         "clip-norm", "min-size", "max-size", "rois", "proposals", "epoch-scenes", "keep", "seed",
-        "workers",
+        "workers", "worker-timeout", "resume", "dry-run", "freeze", "stages", "channels",
+        "normalize", "anchors", "augment", "steps-per-epoch", "accumulate", "scale-lr",
+        "sync-norm", "balance-classes", "group-aspects", "ema", "patience", "time-limit",
+        "save-every", "deterministic",
     },
-    config.TestConfig: COMMON | {"weights", "data", "split", "output", "workers"},
+    config.TestConfig: COMMON | {
+        "weights", "data", "split", "output", "workers", "worker-timeout",
+    },
     config.PredictConfig: COMMON | {"weights", "source", "data", "score-threshold", "output"},
 }  # fmt: skip
 
@@ -76,7 +91,7 @@ def test_no_options_give_the_dataclass_for_a_users_data():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_explained_with_its_default(command):
-    for field in dataclasses.fields(command):
+    for field in options_of(command).values():
         assert field.metadata["help"]
     text = " ".join(build_parser(command, "").format_help().split())
     assert "(default: auto)" in text
@@ -139,7 +154,17 @@ def test_recipe_is_for_shapes_alone():
 
 WRONG = [
     ({"epochs": 0}, "--epochs is 0, must be at least 1"),
-    ({"batch_size": 0}, "--batch-size is 0"),
+    ({"batch_size": -1}, "--batch-size is -1"),
+    ({"ema": 1.0}, "--ema is 1.0, must lie in 0..1"),
+    ({"ema": -0.1}, "--ema is -0.1"),
+    ({"accumulate": 0}, "--accumulate is 0"),
+    ({"channels": 0}, "--channels is 0"),
+    ({"patience": -1}, "--patience is -1"),
+    ({"time_limit": -1.0}, "--time-limit is -1.0"),
+    ({"save_every": -1.0}, "--save-every is -1.0"),
+    ({"worker_timeout": 0}, "--worker-timeout is 0"),
+    ({"dry_run": True, "resume": "newest"}, "--dry-run tries a new run; leave --resume out"),
+    ({"stages": "heads:0"}, "--stages: heads has 0 epochs"),
     ({"min_size": 31}, "--min-size is 31, must be at least 32"),
     ({"workers": -2}, "--workers is -2"),
     ({"keep": -1}, "--keep is -1"),
@@ -198,6 +223,9 @@ def test_a_threshold_outside_0_to_1_is_refused(threshold):
         (["--epochs", "many"], "invalid int value: 'many'"),
         (["--arch", "yolo"], "invalid choice: 'yolo'"),
         (["--classes"], "expected at least one argument"),
+        (["--batch-size", "all"], "invalid int or auto value: 'all'"),
+        (["--schedule", "poly"], "invalid choice: 'poly'"),
+        (["--data", "x", "--stages", "heads"], "'heads' is not PART:EPOCHS[@LR]"),
         (["--data", "x", "--epochs", "0", "--lr", "0"], "--epochs is 0, must be at least 1; --lr"),
     ],
 )
@@ -212,7 +240,55 @@ def test_wrong_usage_exits_with_2(argv, text, capsys):
 def test_settings_are_written_as_plain_values(command):
     values = to_dict(command(output_root=Path("out"), classes=("cat",)))
     assert json.loads(json.dumps(values))["output_root"] == "out"
-    assert set(values) == {field.name for field in dataclasses.fields(command)}
+    assert set(values) == set(options_of(command)) - set(OF_ONE_CALL)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TrainConfig(data="x", weights="none"),
+        TrainConfig(data="x", classes=("a", "b c"), val_data=Path("v"), output_root=Path("out"),
+                    images=Path("i"), ema=0.9, time_limit=1.5, stages="heads:2@0.1,all:3"),
+        TrainConfig(data="x", folds=3, fold=2, batch_size=AUTO_BATCH, deterministic=True),
+        PredictConfig(source=("a", "b"), score_threshold=0.25),
+    ],
+)  # fmt: skip
+def test_settings_come_back_from_plain_values(settings):
+    """Through a file, and with a setting of another version of the program beside them."""
+    values = json.loads(json.dumps(to_dict(settings)))
+    assert from_dict(type(settings), {**values, "colour": "red"}) == settings
+
+
+def test_what_one_call_asks_for_is_no_setting_of_the_run():
+    values = to_dict(train("--resume", "people"))
+    assert {"resume", "dry_run", "given"}.isdisjoint(values)
+
+
+@pytest.mark.parametrize(
+    ("argv", "resume"),
+    [([], None), (["--resume"], NEWEST), (["--resume", "people"], "people"),
+     (["--resume", "--epochs", "3"], NEWEST)],
+)  # fmt: skip
+def test_resume_alone_is_the_newest_run(argv, resume):
+    assert train(*argv).resume == resume
+
+
+def test_a_resumed_run_knows_what_was_given_and_fills_in_nothing():
+    """The saved run says the rest: no recipe of the shapes, no COCO weights."""
+    found = train("--resume", "--epochs", "10", "-b", "3")
+    assert found.given == {"resume", "epochs", "batch_size"}
+    assert found == TrainConfig(resume=NEWEST, batch_size=3)
+
+
+def test_what_was_given_is_not_part_of_the_settings():
+    assert train("--data", "x").given == {"data"}
+    assert train("--data", "x", "--epochs", "10") == train("--data", "x")
+
+
+def test_the_batch_size_can_be_found():
+    assert train("--data", "x", "--batch-size", "auto").batch_size == AUTO_BATCH
+    assert train("--data", "x", "-b", "auto").batch_size == AUTO_BATCH
+    assert train("--data", "x", "-b", "3").batch_size == 3
 
 
 def test_settings_cannot_change():

@@ -50,6 +50,7 @@ def test_padding_is_the_least_to_a_multiple(width, height, multiple):
         ("x/a.tif", False, "x/a.tif"),
         ("x/a.tif", True, "x/a.png"),
         ("a.json", False, "a.png"),
+        ("a.npy", False, "a.npy"),
         ("x.y/a", False, "x.y/a.png"),
     ],
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
 from utils.config import ConfigError
-from utils.device import choose_device, choose_precision, describe
+from utils.device import choose_device, choose_precision, describe, make_deterministic
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -86,3 +88,66 @@ def test_only_fp16_scales_gradients(name):
 
 def test_cpu_is_described_with_its_threads():
     assert describe(CPU).startswith(f"CPU, {torch.get_num_threads()} threads")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A machine that seems to have two GPUs; which one was chosen last."""
+    chosen = []
+    pretend(monkeypatch, cuda=True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    return chosen
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_each_process_of_torchrun_has_a_gpu(monkeypatch, two_gpus, rank):
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", int(rank))
+    assert two_gpus == [torch.device("cuda", int(rank))] * 2
+    assert choose_device("cpu") == CPU
+
+
+def test_without_torchrun_the_gpu_is_left_open(monkeypatch, two_gpus):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert choose_device("cuda") == CUDA
+    assert two_gpus == []
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch, two_gpus):
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ConfigError, match=r"process 3 .* has 2 GPU\(s\); lower --nproc-per-node"):
+        choose_device("auto")
+
+
+@pytest.fixture
+def restored(monkeypatch):
+    """What is made deterministic is so for this test alone."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    benchmark = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = benchmark
+    os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+def test_deterministic_is_what_pytorch_wants_for_it(restored):
+    make_deterministic(True)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.backends.cudnn.benchmark
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_a_workspace_that_was_chosen_is_kept(restored, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    make_deterministic(True)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+def test_else_nothing_changes(restored):
+    make_deterministic(False)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.benchmark
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from nets.contract import Prediction, Target
+from utils.data.channels import rgb_view
 from utils.data.records import ImageRecord, Instance, encode_mask
 from utils.drawing import (
     MASK_OPACITY,
@@ -195,6 +196,15 @@ def test_records_and_targets_give_the_same_objects():
     wanted = [DrawnObject(encode_mask(mask), (5, 6, 20, 25), "dog")]
     assert recorded_objects(record, ("cat", "dog")) == wanted
     assert target_objects(target, ("cat", "dog")) == wanted
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_an_image_of_any_channels_can_be_drawn(channels):
+    image = np.random.default_rng(0).random((20, 30, channels), np.float32)
+    drawn = np.asarray(draw_objects(image, [], (60, 40)))
+    assert drawn.shape == (40, 60, 3)
+    assert np.array_equal(drawn, np.asarray(draw_objects(rgb_view(image), [], (60, 40))))
+    assert drawn[:, :, 0].std() > 10
 
 
 def test_crowds_are_named_as_such():

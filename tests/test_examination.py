@@ -256,11 +256,20 @@ def test_objects_classes_masks_and_notes_are_looked_at_too(data):
     }  # fmt: skip
 
 
+def test_pictures_of_other_channels_than_the_networks_are_named(data):
+    findings = examine({"train": data}, [], replace(VIEW, channels=4))
+    unreadable = [finding for finding in findings if finding.kind == Kind.UNREADABLE.title]
+    assert len(unreadable) == len(data.images)
+    assert "has 3 channel(s), 4 wanted" in str(unreadable[0])
+
+
 def test_pictures_are_decoded_once_for_all_parts(data, monkeypatch):
     from utils.doctor import picture_cache
 
     parts = {"train": data, "val": data}
     assert set(look_at_all(parts)) == {record.path for record in data.images}
-    monkeypatch.setattr(picture_cache, "load_image", lambda path: pytest.fail(f"decoded {path}"))
+    monkeypatch.setattr(
+        picture_cache, "load_image", lambda path, channels: pytest.fail(f"decoded {path}")
+    )
     assert set(look_at_all(parts)) == {record.path for record in data.images}
     assert all(isinstance(path, Path) for path in look_at_all(parts))

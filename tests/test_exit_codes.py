@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from nets.contract import TargetError
+from nets.freezing import PartError
 from nets.weights_file import WeightsError
-from utils.config import CommonConfig, ConfigError
+from utils.config import CommonConfig, ConfigError, PredictConfig, TestConfig, TrainConfig
 from utils.data.records import DataError
-from utils.exit_codes import exit_code, message, run
-from utils.training.engine import DivergedError
+from utils.data.worker_watch import WorkerError
+from utils.exit_codes import exit_code, memory_message, message, noting_settings, run
+from utils.interruption import TIME_IS_UP, Stopped
+from utils.processes import PeerError
+from utils.training.diverged import DivergedError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CODES = [
@@ -33,6 +38,10 @@ CODES = [
     (TargetError("a box"), 4),
     (WeightsError("a file"), 4),
     (DivergedError("a loss"), 5),
+    (PartError("a layer"), 2),
+    (WorkerError("a loading process"), 3),
+    (PeerError("another process"), 1),
+    (OSError(errno.ENOMEM, "Cannot allocate memory"), 3),
     (KeyboardInterrupt(), 130),
 ]
 
@@ -86,12 +95,54 @@ def test_messages_say_what_the_error_says():
     assert message(KeyboardInterrupt()) == "interrupted"
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [
+        (signal.SIGINT, 130, "stopped by SIGINT"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM"),
+        (signal.SIGUSR1, 143, "stopped by SIGUSR1"),
+        (TIME_IS_UP, 0, "the time limit is reached"),
+    ],
+)
+def test_being_stopped_is_no_error(number, code, text, capsys):
+    assert ended(Stopped(number)) == code
+    assert capsys.readouterr() == ("", f"{text}\n")
+
+
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("Tried to allocate 2 GB")])
 def test_out_of_memory_names_the_flags_that_help(error):
-    text = message(error)
-    for flag in ("--batch-size", "--min-size", "--max-size", "--rois"):
+    text = memory_message(error, TrainConfig(batch_size=8))
+    for flag in ("--batch-size 8", "--min-size 800", "--max-size 1333", "--rois 512"):
+        assert flag in text
+    for flag in ("--batch-size auto", "--accumulate", "--freeze heads", "--precision bf16"):
         assert flag in text
     assert (str(error) or "no details") in text
+
+
+@pytest.mark.parametrize(("size", "shown"), [(0, "auto"), (1, "1")])
+def test_what_cannot_be_smaller_is_not_to_be_made_smaller(size, shown):
+    text = memory_message(MemoryError(), TrainConfig(batch_size=size))
+    assert f"--batch-size {shown} " in text
+    assert "finds what fits" not in text
+
+
+def test_the_settings_of_the_run_count_not_those_of_the_call(capsys):
+    def main(config):
+        with noting_settings(TrainConfig(batch_size=32)):
+            raise MemoryError
+
+    assert run(main, TrainConfig(batch_size=0)) == 3
+    err = capsys.readouterr().err
+    assert "--batch-size 32 " in err
+    assert "--batch-size auto finds what fits" in err
+
+
+@pytest.mark.parametrize("config_class", [TestConfig, PredictConfig])
+def test_advice_is_of_flags_that_the_command_has(config_class):
+    text = memory_message(MemoryError(), config_class())
+    flags = {word.strip(";,") for word in text.split() if word.startswith("--")}
+    assert "--device" in flags
+    assert {flag[2:].replace("-", "_") for flag in flags} <= set(vars(config_class()))
 
 
 def test_a_full_disk_is_not_called_out_of_memory():

@@ -25,13 +25,12 @@ def test_a_file_is_written_and_replaced(tmp_path):
 def test_what_was_there_stays_if_writing_fails(error, tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     path.write_bytes(b"before")
-    write_bytes = Path.write_bytes
 
-    def half(self, data):
-        write_bytes(self, data[:2])
+    def fail(self, target):
+        assert self.read_bytes() == b"after"
         raise error
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(type(error)) as caught:
         write_file(path, b"after")
     assert path.read_bytes() == b"before"

@@ -270,6 +270,8 @@ def test_pictures_are_listed_by_suffix_in_order(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
     assert [p.name for p in list_images(tmp_path)] == ["a b.jpg", "b.PNG", "图像 1 é.JPG"]
+    (tmp_path / "deep" / "seg.npy").touch()  # beside pictures
+    assert tmp_path / "deep" / "seg.npy" not in list_images(tmp_path, recursive=True)
     assert tmp_path / "deep" / "c.tiff" in list_images(tmp_path, recursive=True)
 
 

@@ -374,17 +374,17 @@ def test_a_missing_file_is_named(tmp_path):
 def test_norms_train_only_from_scratch(arch):
     start = read_initial_weights(arch, "none")
     assert start.options == {"frozen_norm": False}
-    assert start.trainable_layers is None
+    assert start.freeze == "none"
 
 
 def test_imagenet_freezes_the_norms_of_the_body_alone(asked):
     start = read_initial_weights(V2, "imagenet")
-    model = build_model(V2, 2, trainable_layers=start.trainable_layers, **start.options)
+    model = build_model(V2, 2, **start.options)
 
     training = [n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)]
     assert training
     assert not [name for name in training if name.startswith("backbone.body")]
-    assert start.trainable_layers == 3
+    assert start.freeze == "3+"
 
 
 @pytest.mark.parametrize("eps", [0.0, 1e-5])
@@ -397,6 +397,17 @@ def test_a_file_brings_the_epsilon_of_its_norms(tmp_path, eps):
         "frozen_norm": True,
         "norm_eps": eps,
     }
+
+
+def test_a_file_brings_its_anchors(tmp_path):
+    anchors = {"anchor_sizes": [8, 16, 32, 64, 128], "aspect_ratios": [0.25, 1.0, 3.0]}
+    model = build_model(SMALL, 3, **anchors)
+    weights = WeightsFile(SMALL, 3, ("a", "b"), model.state_dict(), {**anchors, "min_size": 64})
+    save_weights(tmp_path / "ours.pth", weights)
+    start = read_initial_weights(SMALL, str(tmp_path / "ours.pth"))
+
+    assert start.options == {"frozen_norm": True, "norm_eps": 1e-5, **anchors}
+    assert start.freeze == "3+"
 
 
 @pytest.mark.parametrize(("classes", "eps"), [(91, 0.0), (2, 1e-5)])

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from my_dataset import InstanceDataset
+from utils.data.epoch_batches import EpochBatches, SampleKey
 from utils.data.formats.id_masks import read_id_masks
-from utils.data.loader import EpochSampler, SampleKey, eval_loader, train_loader, worker_count
+from utils.data.loader import eval_loader, train_loader, worker_count
 from utils.data.records import DataError
 from utils.data.transforms import train_transforms
 
@@ -28,34 +29,23 @@ class Numbers(torch.utils.data.Dataset):
         return torch.tensor(key), {"key": key}
 
 
-def order(sampler, epoch):
-    sampler.epoch = epoch
-    return [key.number for key in sampler]
+class PixelLimits(Numbers):
+    """Its items are the limits of the process that loads them."""
+
+    def __getitem__(self, key):
+        return Image.MAX_IMAGE_PIXELS, {}
 
 
-@pytest.mark.parametrize("length", [0, 1, 7])
-def test_every_epoch_shows_every_image_once(length):
-    sampler = EpochSampler(length, seed=0)
-    assert len(sampler) == length
-    for epoch in range(3):
-        assert sorted(order(sampler, epoch)) == list(range(length))
-        assert [key.epoch for key in sampler] == [epoch] * length
-
-
-def test_order_comes_from_seed_and_epoch_alone():
-    sampler = EpochSampler(50, seed=1)
-    first, second = order(sampler, 0), order(sampler, 1)
-    assert first != second
-    torch.rand(5)
-    assert order(sampler, 0) == first
-    assert order(EpochSampler(50, seed=1), 1) == second
-    assert order(EpochSampler(50, seed=2), 0) not in (first, second)
+def keys_of(batches):
+    return [[target["key"] for target in targets] for _, targets in batches]
 
 
 def test_last_batch_may_be_smaller_and_none_is_lost():
-    sampler = EpochSampler(7, seed=0)
-    sampler.epoch = 4
-    batches = list(train_loader(Numbers(7), sampler, 3, workers=0, pin_memory=False))
+    order = EpochBatches(7, 3, seed=0)
+    order.epoch = 4
+    loader = train_loader(Numbers(7), order, workers=0, pin_memory=False, timeout=60)
+    batches = list(loader)
+    assert len(batches) == len(loader) == 3
     assert [len(images) for images, _ in batches] == [3, 3, 1]
     keys = [target["key"] for _, targets in batches for target in targets]
     assert sorted(keys) == [SampleKey(4, i) for i in range(7)]
@@ -63,8 +53,21 @@ def test_last_batch_may_be_smaller_and_none_is_lost():
 
 
 def test_evaluation_goes_one_by_one_in_order():
-    batches = list(eval_loader(Numbers(4), workers=0, pin_memory=False))
-    assert [[target["key"] for target in targets] for _, targets in batches] == [[0], [1], [2], [3]]
+    assert keys_of(eval_loader(Numbers(4), 0, False, timeout=60)) == [[0], [1], [2], [3]]
+
+
+@pytest.mark.parametrize(("length", "processes"), [(7, 3), (2, 4), (0, 2)])
+def test_processes_share_the_evaluation_without_padding(length, processes):
+    parts = [
+        keys_of(eval_loader(Numbers(length), 0, False, 60, rank, processes))
+        for rank in range(processes)
+    ]
+    assert parts == [[[n] for n in range(rank, length, processes)] for rank in range(processes)]
+
+
+def test_a_process_without_images_to_judge_has_workers_all_the_same():
+    loader = eval_loader(Numbers(1), 1, False, 60, rank=1, processes=2)
+    assert (len(loader), keys_of(loader)) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -90,11 +93,11 @@ def test_worker_count(monkeypatch, wanted, device, cores, platform, expected):
 def epochs_of(root, workers):
     """Two epochs of augmented batches, through one loader as training uses it."""
     dataset = InstanceDataset(read_id_masks(root), train_transforms(), seed=3)
-    sampler = EpochSampler(len(dataset), seed=3)
-    loader = train_loader(dataset, sampler, 4, workers, pin_memory=False)
+    order = EpochBatches(len(dataset), 4, seed=3)
+    loader = train_loader(dataset, order, workers, pin_memory=False, timeout=60)
     epochs = []
     for epoch in range(2):
-        sampler.epoch = epoch
+        order.epoch = epoch
         epochs.append([pair for batch in loader for pair in zip(*batch, strict=True)])
     return epochs
 
@@ -112,20 +115,17 @@ def test_workers_change_nothing(drawn_pennfudan):
     assert not all(torch.equal(by_id[0][i], by_id[1][i]) for i in by_id[0]), "flips are fixed"
 
 
-def test_error_in_a_worker_keeps_its_kind_and_names_the_file(drawn_pennfudan, monkeypatch):
-    # After an error torch waits this many seconds, 5 by default, for the worker to end.
-    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2, raising=False)
+def test_error_in_a_worker_keeps_its_kind_and_names_the_file(drawn_pennfudan):
     data = read_id_masks(drawn_pennfudan)
     broken = data.images[4].path
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(DataError, match=broken.name):
-        list(eval_loader(InstanceDataset(data), workers=1, pin_memory=False))
+        list(eval_loader(InstanceDataset(data), workers=1, pin_memory=False, timeout=60))
     gc.collect()
 
 
 def test_workers_are_given_the_pixel_limit(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1234)
-    loader = eval_loader(Numbers(1), workers=1, pin_memory=False)
+    loader = eval_loader(PixelLimits(1), workers=1, pin_memory=False, timeout=60)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)  # as a spawned process has its own
-    loader.worker_init_fn(0)
-    assert Image.MAX_IMAGE_PIXELS == 1234
+    assert [images for images, _ in loader] == [[1234]]

@@ -1,6 +1,7 @@
 """From records to checked targets, and from a folder or a weights file to both sides of a split."""
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from my_dataset import (
     read_data,
 )
 from nets.contract import TargetError, check_target
-from utils.data.loader import SampleKey
-from utils.data.records import DataError, ImageRecord, Instance
+from nets.mask_rcnn import build_model
+from utils.data.epoch_batches import SampleKey
+from utils.data.records import DataError, ImageRecord, Instance, RecordSet
 from utils.data.targets import record_target
-from utils.data.transforms import train_transforms
+from utils.data.transforms import AUGMENTATIONS, train_transforms
 from utils.open_data import open_training_data
 
 
@@ -229,3 +231,136 @@ def test_scene_targets_keep_the_contract_when_flipped():
             image, target = dataset[SampleKey(epoch, number)]
             assert image.shape == (3, 128, 128)
             assert len(target["labels"]) > 0
+
+
+def pasting(data, **options):
+    return InstanceDataset(
+        data, train_transforms("strong"), check_always=True, copy_paste=0.5, **options
+    )
+
+
+@pytest.mark.parametrize("compact_masks", [False, True])
+def test_pasted_objects_depend_on_the_key_alone(drawn_pennfudan, compact_masks):
+    data = read_data(drawn_pennfudan)
+    dataset = pasting(data, compact_masks=compact_masks)
+    keys = [SampleKey(epoch, number) for epoch in range(8) for number in range(6)]
+    forward = {key: dataset[key] for key in keys}
+    fresh = pasting(data, compact_masks=compact_masks)
+    for key in reversed(keys):
+        torch.rand(3)
+        image, target = fresh[key]
+        assert torch.equal(image, forward[key][0])
+        assert torch.equal(target["boxes"], forward[key][1]["boxes"])
+    # An image without objects shows those of others.
+    counts = [len(forward[SampleKey(epoch, 1)][1]["labels"]) for epoch in range(8)]
+    assert min(counts) == 0 < max(counts)
+
+
+def test_half_of_the_samples_take_objects_of_a_random_other(drawn_pennfudan, monkeypatch):
+    dataset = pasting(read_data(drawn_pennfudan))
+    read = []
+    monkeypatch.setattr(
+        dataset, "read", lambda key: (read.append(key), InstanceDataset.read(dataset, key))[1]
+    )
+    others = []
+    for epoch in range(60):
+        read.clear()
+        assert dataset[SampleKey(epoch, 2)]
+        assert read[0] == SampleKey(epoch, 2)
+        others += read[1:]
+        assert {key.epoch for key in read} == {epoch}
+    assert 20 < len(others) < 40
+    assert {other.number for other in others} == set(range(6))
+
+
+def test_drawn_scenes_are_pasted_from_too():
+    dataset = ShapesDataset(
+        30, train_transforms(), check_always=True, compact_masks=True, copy_paste=1.0
+    )
+    plain = sum(len(record.instances) for record in dataset.data.images)
+    assert sum(len(target["labels"]) for _, target in dataset) > 1.2 * plain
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_have_the_channels_that_are_wanted(drawn_pennfudan, channels):
+    data = read_data(drawn_pennfudan)
+    for dataset in (
+        InstanceDataset(data, channels=channels),
+        ShapesDataset(2, held_out=True, channels=channels),
+    ):
+        pixels, _ = dataset.read(SampleKey(0, 0))
+        image, _ = dataset[0]
+        assert pixels.dtype == (np.uint8 if channels == 3 else np.float32)
+        assert image.dtype == torch.float32
+        assert image.shape[0] == pixels.shape[2] == channels
+        assert 0 <= image.min() < image.max() <= 1
+
+
+def test_channels_that_there_are_not_are_named(drawn_pennfudan):
+    for dataset, name in (
+        (InstanceDataset(read_data(drawn_pennfudan), channels=4), "crowded.png"),
+        (ShapesDataset(2, held_out=True, channels=4), "held_out_000.png"),
+    ):
+        with pytest.raises(DataError, match=rf"{name}: has 3 channel\(s\), 4 wanted"):
+            dataset[0]
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_every_augmentation_takes_any_channels(tmp_path, augment, channels):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((60, 60, channels)))
+    mask = np.zeros((60, 60), np.uint8)
+    mask[10:40, 20:50] = 1
+    record = ImageRecord(1, tmp_path / "a.npy", 60, 60, (Instance.from_mask(1, mask),))
+    data = RecordSet(tmp_path, "drawn", ("a",), (record,))
+    dataset = InstanceDataset(
+        data, train_transforms(augment), copy_paste=0.5, compact_masks=True, channels=channels
+    )
+    for epoch in range(12):
+        image, _ = dataset[SampleKey(epoch, 0)]
+        assert image.shape[0] == channels
+        assert 0 <= image.min() <= image.max() <= 1
+
+
+def save_coco(root, names, write):
+    """A COCO file of one box in each image; ``write(path)`` makes the image."""
+    for name in names:
+        write(root / name)
+    box = [[10, 10, 30, 10, 30, 40, 10, 40]]
+    content = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "segmentation": box, "iscrowd": 0}
+            for i in range(len(names))
+        ],
+        "categories": [{"id": 1, "name": "loop"}],
+    }
+    (root / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_pages(path):
+    pages = [Image.new("L", (50, 60), 40 * i) for i in range(4)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "channels", "write"),
+    [
+        ("npy", 1, lambda path: np.save(path, np.random.default_rng(0).random((60, 50)))),
+        ("npy", 4, lambda path: np.save(path, np.zeros((60, 50, 4), np.uint16))),
+        ("tif", 4, write_pages),
+        ("png", 1, lambda path: Image.fromarray(np.full((60, 50), 9999, np.uint16)).save(path)),
+    ],
+)
+def test_files_of_any_channels_train_a_network(tmp_path, suffix, channels, write):
+    save_coco(tmp_path, [f"{i}.{suffix}" for i in range(4)], write)
+    data = open_training_data(str(tmp_path), channels=channels)
+    image, target = data.train[0]
+    model = build_model(
+        "maskrcnn_resnet18_fpn_small", 2, channels=channels, min_size=64, max_size=64
+    )
+    losses = model([image], [target])
+    sum(losses.values()).backward()
+    assert image.shape == (channels, 60, 50)
+    assert torch.isfinite(model.backbone.body.conv1.weight.grad).all()
+    assert model.backbone.body.conv1.weight.grad.abs().sum() > 0

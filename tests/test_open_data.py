@@ -4,13 +4,16 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from PIL import Image
 
 import utils.data_parts
 import utils.open_data
 from my_dataset import read_data
+from utils.data.epoch_batches import SampleKey
 from utils.data.records import DataError
 from utils.data.splits import make_folds, make_split
+from utils.data.transforms import AUGMENTATIONS
 from utils.open_data import open_evaluation_data, open_training_data
 
 
@@ -314,3 +317,15 @@ def test_a_part_that_cannot_be_read_is_refused_with_all_problems(tmp_path):
     (tmp_path / "val" / "masks" / "mask_classes.csv").write_text("nothing", encoding="utf-8")
     with pytest.raises(DataError, match=r"(?s)2 problem\(s\).*a\.png.*mask_classes"):
         open_training_data(str(tmp_path), problems=[])
+
+
+@pytest.mark.parametrize("data", ["shapes", "folder"])
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_training_images_are_varied_and_held_out_ones_are_not(drawn_pennfudan, data, augment):
+    source = str(drawn_pennfudan) if data == "folder" else data
+    opened = open_training_data(source, augment=augment, epoch_scenes=4)
+    assert opened.train.copy_paste == (0.5 if augment == "strong" else 0)
+    assert opened.val.copy_paste == 0
+    for side, varies in ((opened.train, augment != "none"), (opened.val, False)):
+        images = [side.augmented(SampleKey(0, 0), seed)[0] for seed in range(6)]
+        assert all(torch.equal(image, images[0]) for image in images) != varies

@@ -108,6 +108,16 @@ def test_pictures_that_cannot_be_shown_are_left_out(data):
     assert draw_samples(parts, look_at_all(parts)) is None
 
 
+def test_samples_are_read_as_the_network_takes_them(data, tmp_path):
+    view = replace(VIEW, channels=1)
+    parts = {"all": data}
+    looks = look_at_all(parts, 1)
+    write_page(tmp_path, "grey", parts, [], view, looks)
+    grey = np.asarray(draw_samples(parts, looks, 1))
+    assert not np.array_equal(grey, np.asarray(draw_samples(parts, looks)))
+    assert (tmp_path / "page.png").is_file()
+
+
 @pytest.mark.parametrize(("images", "rows"), [(1, 1), (4, 1), (6, 2), (60, 3)])
 def test_at_most_twelve_samples(data, images, rows):
     parts = {"all": replace(data, images=(data.images * 10)[:images])}

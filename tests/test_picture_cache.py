@@ -25,7 +25,9 @@ def decoded(monkeypatch):
     paths = []
     original = picture_cache.load_image
     monkeypatch.setattr(
-        picture_cache, "load_image", lambda path: paths.append(Path(path)) or original(path)
+        picture_cache,
+        "load_image",
+        lambda path, *channels: paths.append(Path(path)) or original(path, *channels),
     )
     return paths
 
@@ -80,6 +82,16 @@ def test_a_changed_file_is_decoded_again(pictures, decoded):
     assert after[pictures[1]].width == 9
     assert after[pictures[0]] == before[pictures[0]]
     assert after[pictures[2]] == before[pictures[2]]
+
+
+def test_each_number_of_channels_is_remembered_for_itself(pictures, decoded):
+    folder = pictures[0].parent
+    rgb, grey = look_at(pictures, folder), look_at(pictures, folder, 1)
+    assert len(decoded) == 2 * len(pictures)
+    assert grey[pictures[1]].digest != rgb[pictures[1]].digest
+    assert "has 3 channel(s), 4 wanted" in look_at(pictures, folder, 4)[pictures[0]].problem
+    assert (look_at(pictures, folder), look_at(pictures, folder, 1)) == (rgb, grey)
+    assert len(decoded) == 3 * len(pictures)
 
 
 def test_looking_at_some_keeps_what_is_known_of_others(pictures, decoded):

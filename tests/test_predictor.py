@@ -12,8 +12,8 @@ from nets.mask_rcnn import build_model
 from nets.weights_file import WeightsFile
 from utils.data.transforms import eval_transforms
 from utils.device import Precision
+from utils.evaluation.judge import judge
 from utils.prediction.predictor import Predictor, above
-from utils.training.engine import evaluate
 
 ARCH = "maskrcnn_resnet18_fpn_small"
 FP32 = Precision("fp32", "cpu")
@@ -67,6 +67,20 @@ def test_other_pixels_are_refused(predictor, image):
         predictor(image)
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_a_network_for_other_channels_takes_those(channels):
+    options = {**OPTIONS, "channels": channels}
+    state = build_model(ARCH, 2, **options).state_dict()
+    weights = WeightsFile(ARCH, 2, ("cell",), state, options)
+    predictor = Predictor(weights, torch.device("cpu"), FP32, score_threshold=0.0)
+    image = np.random.default_rng(0).random((40, 50, channels), np.float32)
+    assert predictor.channels == channels
+    assert len(predictor(image)["scores"]) == 5
+    for wrong in (picture(), image.astype(np.float64), image[:, :, 0]):
+        with pytest.raises(ValueError, match=rf"need float32 \(H, W, {channels}\), got"):
+            predictor(wrong)
+
+
 def test_prediction_keeps_the_contract(predictor):
     found = predictor(picture(70, 90))
     assert found["boxes"].shape == (5, 4)
@@ -85,8 +99,8 @@ def test_prediction_is_what_evaluation_sees(predictor, weights):
         "boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64),
         "masks": torch.zeros(0, 70, 90, dtype=torch.uint8), "image_id": 7,
     })  # fmt: skip
-    seen = {}
-    evaluate(weights.build(), [([image], [target])], FP32, seen.__setitem__)
+    judged = judge(weights.build(), [([image], [target])], FP32, with_losses=False)
+    seen = {one.image_id: one.prediction for one in judged}
     found = predictor(pixels)
     assert list(seen) == [7]
     assert found["masks"] == seen[7]["masks"]

@@ -28,8 +28,9 @@ NAMED = "|".join(map(re.escape, COMMANDS))
 
 
 def commands(text):
-    """Every ``python COMMAND ...`` in a text, its comment and what follows ``&&`` left out."""
-    found = re.findall(rf"python ((?:{NAMED})[^`\n]*)", text)
+    """Every ``python COMMAND ...`` and ``torchrun ... COMMAND ...`` in a text, its comment and what
+    follows ``&&`` left out."""
+    found = re.findall(rf"(?:python|torchrun(?: --[^ ]+ [^ ]+)*) ((?:{NAMED})[^`\n]*)", text)
     return [re.split(r"\s#|\s&&|[，。、（]", command)[0].strip() for command in found]
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from utils.training import recorder as recorder_module
-from utils.training.engine import LOSSES, StepReport
-from utils.training.recorder import (
-    Recorder,
-    csv_columns,
-    duration,
-    epoch_line,
-    log,
-    open_log,
-    summary,
-)
+from utils.training.recorder import NoRecorder, Recorder, duration, epoch_line
+from utils.training.results import csv_columns
 from utils.training.run_folder import RunFolder
+from utils.training.step_report import LOSSES, StepReport
+from utils.training.text_log import log, open_log
 
 CLASSES = ("cat", "dog")
 VAL_LOSSES = {"loss": 1.5, **dict.fromkeys(LOSSES, 0.3)}
@@ -37,13 +33,13 @@ def recorded(folder, epochs=2, steps=3, metrics=METRICS):
     """A run with steadily falling losses."""
     with Recorder(folder, CLASSES, epochs, steps) as recorder:
         recorder.text("settings", "hello")
-        recorder.picture("val/labels", Image.new("RGB", (8, 6), "red"), "val_gt.jpg")
+        recorder.picture("val/labels", lambda: Image.new("RGB", (8, 6), "red"), "val_gt.jpg")
         for epoch in range(epochs):
             recorder.start_epoch(epoch)
             for step in range(steps):
                 recorder.step(report(loss=10.0 - epoch * steps - step))
-            recorder.end_epoch(VAL_LOSSES, metrics)
-            recorder.picture("val/predictions", Image.new("RGB", (8, 6)))
+            recorder.end_epoch(VAL_LOSSES, metrics, is_best=epoch == 0)
+            recorder.picture("val/predictions", lambda: Image.new("RGB", (8, 6)))
 
 
 @pytest.fixture
@@ -73,8 +69,6 @@ def test_results_have_one_row_an_epoch(folder):
     assert [row["train/loss"] for row in found] == ["9", "6"]  # means of 10 9 8 and of 7 6 5
     assert {row["val/loss"] for row in found} == {"1.5"}
     assert {row["segm/AP"] for row in found} == {"0.5"}
-    assert {row["train/images_per_second"] for row in found} == {"4"}
-    assert {row["train/data_wait_share"] for row in found} == {"0.2"}
 
 
 def test_undefined_numbers_are_blank(folder):
@@ -88,7 +82,7 @@ def test_columns_are_the_same_whatever_is_defined(folder):
         for epoch, metrics in enumerate([{}, METRICS]):
             recorder.start_epoch(epoch)
             recorder.step(report())
-            recorder.end_epoch(VAL_LOSSES if epoch else {}, metrics)
+            recorder.end_epoch(VAL_LOSSES if epoch else {}, metrics, is_best=False)
     lines = (folder.record / "results.csv").read_text().splitlines()
     assert lines[0].split(",") == csv_columns(CLASSES)
     assert len({line.count(",") for line in lines}) == 1
@@ -116,7 +110,7 @@ def test_column_names_are_frozen():
               "loss_rpn_box_reg"]  # fmt: skip
     assert csv_columns(["cat"]) == [
         "epoch", "step", *(f"train/{name}" for name in losses), *(f"val/{name}" for name in losses),
-        "lr", "train/images_per_second", "train/data_wait_share",
+        "lr",
         *(f"bbox/{name}" for name in numbers), *(f"segm/{name}" for name in numbers),
     ]  # fmt: skip
 
@@ -128,7 +122,7 @@ def test_tensorboard_holds_everything(folder):
     names = ("loss", *LOSSES)
     assert scalars == {
         *(f"train/{name}" for name in names), *(f"val/{name}" for name in names), "lr",
-        "train/images_per_second", "train/data_wait_share", *METRICS,
+        "speed/images_per_second", "speed/data_wait_share", *METRICS,
     }  # fmt: skip
     assert [(e.step, e.value) for e in found.Scalars("train/loss")] == [
         (n, 11.0 - n) for n in range(1, 7)
@@ -198,13 +192,6 @@ def test_a_second_run_does_not_write_to_the_first_log(folder, tmp_path):
     assert second.log.read_text().count("second") == 1
 
 
-def test_summary_weighs_speed_by_time():
-    found = summary([report(seconds=0.1), report(loss=3.0, seconds=0.9)])
-    assert found["train/loss"] == 2.0
-    assert found["train/images_per_second"] == pytest.approx(4.0)
-    assert found["train/data_wait_share"] == pytest.approx(0.2)
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (245, "4:05"), (3723, "1:02:03")]
 )
@@ -213,6 +200,83 @@ def test_duration(seconds, text):
 
 
 def test_epoch_line_marks_what_is_undefined():
-    line = epoch_line(0, 3, {"train/loss": 1.0, "train/images_per_second": 2.0}, 61)
+    line = epoch_line(0, 3, {"train/loss": 1.0, "speed/images_per_second": 2.0}, 61)
     assert line.startswith("epoch 1/3  train loss 1.000  val loss -  bbox AP - AP50 -  segm AP -")
     assert line.endswith("2.0 img/s  1:01")
+
+
+def test_metrics_are_those_of_the_best_epoch(folder):
+    with Recorder(folder, CLASSES, 3, 1) as recorder:
+        for epoch, ap in enumerate([0.1, 0.3, 0.2]):
+            recorder.start_epoch(epoch)
+            recorder.step(report())
+            recorder.end_epoch(VAL_LOSSES, {"segm/AP": ap}, is_best=epoch < 2)
+    assert json.loads((folder.record / "metrics.json").read_text()) == {"segm/AP": 0.3}
+
+
+def points(folder) -> dict[str, list[tuple[int, float]]]:
+    found = events(folder)
+    return {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+
+
+def record_steps(recorder, numbers):
+    for number in numbers:
+        recorder.step(report(loss=float(number)))
+
+
+@pytest.mark.parametrize("steps", [3, 300])  # of 300, three make a point
+@pytest.mark.parametrize("place", ["in an epoch", "before judging", "between epochs"])
+def test_what_was_recorded_after_the_save_is_struck_out(tmp_path, steps, place):
+    """A run that is resumed from ``to_dict`` records what one without interruption does."""
+    whole, parts = (RunFolder.create(tmp_path, name) for name in ("whole", "parts"))
+    done = {"in an epoch": steps - 2, "before judging": steps, "between epochs": 0}[place]
+    with Recorder(whole, CLASSES, 2, steps) as recorder:
+        for epoch in range(2):
+            recorder.start_epoch(epoch)
+            record_steps(recorder, range(steps))
+            recorder.end_epoch(VAL_LOSSES, METRICS, is_best=False)
+    with Recorder(parts, CLASSES, 2, steps) as recorder:
+        recorder.start_epoch(0)
+        record_steps(recorder, range(steps))
+        recorder.end_epoch(VAL_LOSSES, METRICS, is_best=False)
+        saved = recorder.to_dict()
+        recorder.start_epoch(1)
+        record_steps(recorder, range(done))
+        if done:
+            saved = recorder.to_dict()
+        record_steps(recorder, range(done, steps))  # and all this is lost
+        recorder.end_epoch({"loss": 99.0}, {"segm/AP": 0.9}, is_best=False)
+    torch.save(saved, tmp_path / "saved.pth")
+    saved = torch.load(tmp_path / "saved.pth", weights_only=True)
+    with Recorder(parts, CLASSES, 2, steps, saved) as recorder:
+        assert len(rows(parts)) == 1
+        recorder.start_epoch(1)
+        record_steps(recorder, range(done, steps))
+        recorder.end_epoch(VAL_LOSSES, METRICS, is_best=False)
+    results = [(run.record / "results.csv").read_bytes() for run in (whole, parts)]
+    assert results[0] == results[1]
+    assert points(whole) == points(parts)
+
+
+def test_a_row_that_cannot_be_written_comes_with_the_next(folder, capsys):
+    with Recorder(folder, CLASSES, 2, 1) as recorder:
+        for epoch in range(2):
+            recorder.start_epoch(epoch)
+            recorder.step(report())
+            blocked = folder.record / ".part"
+            if epoch == 0:
+                blocked.mkdir()
+            else:
+                blocked.rmdir()
+            recorder.end_epoch(VAL_LOSSES, METRICS, is_best=False)
+            assert len(rows(folder) if epoch else []) == 2 * epoch
+    assert capsys.readouterr().out.count("warning: ") == 1
+
+
+def test_a_process_that_does_not_record_takes_the_same_calls():
+    with NoRecorder() as recorder:
+        recorder.start_epoch(0)
+        recorder.step(report())
+        recorder.end_epoch({}, {}, True)
+        recorder.picture("val/labels", lambda: 1 / 0, "val_gt.jpg")
+        assert recorder.to_dict() == {}

@@ -108,6 +108,28 @@ def test_a_file_that_is_no_picture_is_named(tree):
         image.read()
 
 
+def test_pictures_are_read_as_the_network_takes_them(tree):
+    for image in find_images([str(tree)], 1):
+        pixels = image.read()
+        assert (pixels.dtype, pixels.shape) == (np.float32, (3, 4, 1))
+
+
+def test_arrays_are_pictures_too(tree, tmp_path):
+    np.save(tree / "a.npy", np.zeros((3, 4, 5)))
+    np.save(tmp_path / "b.npy", np.zeros((3, 4, 5)))
+    assert "a.npy" not in names(tree)  # beside pictures it may be anything
+    assert names(tree / "*.npy", tmp_path / "b.npy") == ["a.npy", "b.npy"]
+    (image,) = find_images([str(tree / "a.npy")], 5)
+    assert image.read().shape == (3, 4, 5)
+
+
+def test_labelled_images_are_read_as_the_network_takes_them(drawn_pennfudan):
+    data = open_training_data(str(drawn_pennfudan), channels=1)
+    assert data.train[0][0].shape[0] == data.val[0][0].shape[0] == 1
+    found = labelled_images(data.description(), data.train.data.classes, channels=1)
+    assert all(image.read().shape[2] == 1 for image in found)
+
+
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_labelled_images_are_those_of_the_split(drawn_pennfudan, slash):
     root = f"{drawn_pennfudan}{slash}"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 import torch
 
 from my_dataset import PennFudanDataset
 from nets.mask_rcnn import build_model
-from utils.data.loader import EpochSampler, eval_loader
+from utils.data.epoch_batches import EpochBatches
+from utils.data.loader import eval_loader
 from utils.data.records import instance_masks
 from utils.data.transforms import train_transforms
 from utils.device import Precision
-from utils.training.engine import LOSSES
+from utils.interruption import Interruption, Stopped
 from utils.training.panels import ValidationPanels, training_panel
+from utils.training.step_report import LOSSES
 from utils.training.validation import Validation
 
 
@@ -43,17 +47,17 @@ def finds_all(dataset, monkeypatch):
         losses = dict.fromkeys(LOSSES, torch.tensor(0.5))
         return [perfect(records[next(order)]) for _ in images], losses
 
-    monkeypatch.setattr("utils.training.engine.detect", detect)
+    monkeypatch.setattr("utils.evaluation.judge.detect", detect)
 
 
 def validation(dataset) -> Validation:
-    return Validation(dataset, eval_loader(dataset, 0, False), Precision("fp32", "cpu"))
+    return Validation(dataset, eval_loader(dataset, 0, False, 0), Precision("fp32", "cpu"))
 
 
 def test_a_perfect_model_has_ap_1_epoch_after_epoch(dataset, finds_all):
     checked, model = validation(dataset), torch.nn.Linear(1, 1)
     for _ in range(2):
-        losses, metrics = checked.run(model)
+        losses, metrics = checked.run(model, Interruption())
         assert losses["loss"] == pytest.approx(2.5)
         assert metrics["segm/AP"] == metrics["bbox/AP"] == pytest.approx(1)
         assert metrics["segm/AP/person"] == pytest.approx(1)
@@ -63,16 +67,44 @@ def test_a_real_network_gives_losses_and_numbers(dataset):
     torch.manual_seed(0)
     model = build_model("maskrcnn_resnet18_fpn_small", 2, min_size=64, max_size=96,
                         rpn_post_nms_top_n_test=20)  # fmt: skip
-    losses, metrics = validation(dataset).run(model)
+    losses, metrics = validation(dataset).run(model, Interruption())
     assert set(losses) == {"loss", *LOSSES}
     assert all(np.isfinite(value) for value in losses.values())
     assert 0 <= metrics["segm/AP"] < 0.5
 
 
+def test_a_model_that_finds_nothing_has_ap_0_and_losses(dataset):
+    torch.manual_seed(0)
+    model = build_model("maskrcnn_resnet18_fpn_small", 2, min_size=64, max_size=96)
+    with torch.no_grad():  # all is background
+        model.roi_heads.box_predictor.cls_score.bias[:] = torch.tensor([100.0, -100.0])
+    checked = validation(dataset)
+    losses, metrics = checked.run(model, Interruption())
+    assert all(np.isfinite(value) for value in losses.values())
+    assert metrics["segm/AP"] == metrics["bbox/AP"] == 0
+    assert all(len(found["masks"]) == 0 for found in checked.panels.predictions.values())
+    assert checked.panels.found().size == checked.panels.labels().size
+
+
+def test_validation_ends_when_it_is_asked_to(dataset, finds_all):
+    interruption = Interruption()
+    interruption.signal = signal.SIGTERM
+    with pytest.raises(Stopped) as caught:
+        validation(dataset).run(torch.nn.Linear(1, 1), interruption)
+    assert caught.value.number == signal.SIGTERM
+
+
+def test_validation_is_finished_when_the_time_is_up(dataset, finds_all):
+    interruption = Interruption(minutes=1e-9)
+    assert validation(dataset).run(torch.nn.Linear(1, 1), interruption)[1]
+    with pytest.raises(Stopped, match="time limit"):
+        interruption.check()
+
+
 def test_found_objects_are_drawn_where_the_labels_are(dataset, finds_all):
     checked = validation(dataset)
     empty = np.asarray(checked.panels.found()).astype(int)
-    checked.run(torch.nn.Linear(1, 1))
+    checked.run(torch.nn.Linear(1, 1), Interruption())
     found = np.asarray(checked.panels.found()).astype(int)
     labels = np.asarray(checked.panels.labels()).astype(int)
     assert empty.shape == found.shape == labels.shape
@@ -97,9 +129,9 @@ def test_images_that_are_not_shown_are_not_kept(dataset):
 
 def test_training_panel_shows_the_epochs_first_samples(drawn_pennfudan):
     dataset = PennFudanDataset(drawn_pennfudan, train_transforms())
-    sampler = EpochSampler(len(dataset), seed=0)
-    first = np.asarray(training_panel(dataset, sampler))
-    assert np.array_equal(first, np.asarray(training_panel(dataset, sampler)))
+    batches = EpochBatches(len(dataset), 2, seed=0)
+    first = np.asarray(training_panel(dataset, batches))
+    assert np.array_equal(first, np.asarray(training_panel(dataset, batches)))
     assert first.shape[1] > 4 * 250  # four pictures in a row
     objects = sum(len(instance_masks(record)) for record in dataset.data.images)
     assert objects == 9

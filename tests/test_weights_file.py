@@ -26,6 +26,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from nets.detect import detect
+from nets.input_channels import input_channels
 from nets.mask_rcnn import ARCHITECTURES, build_model
 from nets.weights_file import (
     WeightsError,
@@ -132,6 +133,16 @@ def test_a_built_network_is_in_evaluation_mode(path):
     assert not any(module.training for module in model.modules())
     assert model.transform.min_size == (64,)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_the_channels_of_a_plain_state_dict_are_read_off_it(path, channels):
+    state = build_model(SMALL, 3, channels=channels).state_dict()
+    torch.save(state, path)
+    weights = load_weights(path)
+
+    assert weights.channels == channels
+    assert input_channels(weights.build().state_dict()) == channels
 
 
 def test_tensors_of_another_network_do_not_build():

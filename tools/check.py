@@ -18,7 +18,7 @@ from pathlib import Path
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from nets.mask_rcnn import ARCHITECTURES, anchor_sizes
 from utils.command_line import parse
-from utils.config import ConfigError, DataConfig, TrainConfig, argument, option
+from utils.config import ConfigError, DataConfig, TrainConfig
 from utils.conversion.convert import FORMATS, check_apart, convert
 from utils.data.images import limit_pixels
 from utils.data.records import DataError, RecordSet
@@ -31,6 +31,7 @@ from utils.doctor.repair import repaired
 from utils.doctor.summary import class_table, part_table, text_table
 from utils.exit_codes import run
 from utils.folders import new_folder, safe_name
+from utils.options import argument, option
 
 ALL = "all"  # what the only part of an undivided set is called
 
@@ -47,10 +48,13 @@ class CheckConfig(DataConfig):
     )  # fmt: skip
     min_size: int = option(TrainConfig.min_size, "shorter side of the network's input in pixels")
     max_size: int = option(TrainConfig.max_size, "longer side of the network's input at most")
+    channels: int = option(TrainConfig.channels, "channels of the images")
     output: Path | None = option(None, "folder for the page; runs/check/<name> by default")
     fix_to: Path | None = option(None, "write a repaired copy into this new folder")
 
     def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise ConfigError(f"--channels is {self.channels}, must be at least 1")
         if not 0 < self.min_size <= self.max_size:
             raise ConfigError(
                 f"--min-size {self.min_size} must be above 0 and at most --max-size {self.max_size}"
@@ -67,7 +71,8 @@ def main(config: CheckConfig) -> None:
         for data in (config.data, config.val_data):
             if folder and data:
                 check_apart(data, folder)
-    view = NetworkView(config.min_size, config.max_size, anchor_sizes(config.arch))
+    sizes = config.min_size, config.max_size
+    view = NetworkView(*sizes, anchor_sizes(config.arch), config.channels)
     places = places_of(config.data, config.val_data, config.format)
     problems: list[str] = []
     parts = read_parts(places, config.format, config.classes, config.reading, problems)
@@ -78,7 +83,7 @@ def main(config: CheckConfig) -> None:
         parts = divided(whole)
     for records in parts.values():
         print(records.summary())
-    looks = look_at_all(parts)
+    looks = look_at_all(parts, config.channels)
     findings = examine(parts, problems, view, looks)
     if findings:
         print(report(findings) + "\n")

@@ -20,13 +20,14 @@ from tempfile import TemporaryDirectory
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from utils.command_line import parse
-from utils.config import SHAPES, ConfigError, DataConfig, argument, option
+from utils.config import SHAPES, ConfigError, DataConfig
 from utils.conversion.convert import DRAWN, FORMATS, check_apart, convert
 from utils.conversion.drawn_shapes import draw_shapes
 from utils.data.images import limit_pixels
 from utils.data.records import RecordSet
 from utils.data_parts import places_of, read_parts
 from utils.exit_codes import run
+from utils.options import argument, option
 
 
 @dataclass(frozen=True, kw_only=True)

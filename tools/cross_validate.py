@@ -31,6 +31,7 @@ from utils.open_data import open_configured
 
 FOLDS = 5
 TRAIN = Path(__file__).resolve().parent.parent / "train.py"
+SETTLED = ("freeze", "batch_size")  # args.json holds what "auto" came to
 SECONDS_TO_END = 10.0  # that an interrupted training has to write its files
 SPREAD = (
     "std is the sample standard deviation over the folds. Folds share most of their training\n"
@@ -158,8 +159,9 @@ def runs_named(root: Path, name: str) -> list[Path]:
 def is_of(folder: Path, config: TrainConfig) -> bool:
     """Whether a run was made with these settings, and has results."""
     try:
-        is_same = read_json(folder / "args.json") == plain(to_dict(config))
-        return is_same and (folder / "metrics.json").exists()
+        found, wanted = read_json(folder / "args.json"), plain(to_dict(config))
+        same = all(found[name] == value for name, value in wanted.items() if name not in SETTLED)
+        return same and (folder / "metrics.json").exists()
     except (OSError, ValueError):
         return False
 

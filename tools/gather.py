@@ -22,7 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from utils.command_line import parse
-from utils.config import CommandConfig, ConfigError, argument, option
+from utils.config import CommandConfig, ConfigError
 from utils.data.images import IMAGE_SUFFIXES, limit_pixels
 from utils.data.records import DataError, first_ten
 from utils.exit_codes import run
@@ -32,6 +32,7 @@ from utils.gathering.download import Limits, plain
 from utils.gathering.gatherer import NUMBER, Gatherer, file_stem
 from utils.gathering.journal import Journal, JournalEntry
 from utils.gathering.source_list import read_sources
+from utils.options import argument, option
 
 LONGEST_NAME = 100  # characters, so that it fits every file system in every script
 

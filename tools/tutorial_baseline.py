@@ -18,25 +18,27 @@ from pathlib import Path
 import torch
 from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 
-from utils.data.loader import EpochSampler, eval_loader, train_loader
+from utils.data.epoch_batches import EpochBatches
+from utils.data.loader import eval_loader, train_loader
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator
+from utils.evaluation.judge import judge
 from utils.evaluation.table import metrics_table
 from utils.open_data import TrainingData, open_training_data
-from utils.training.engine import evaluate, to_device
+from utils.training.engine import to_device
 
 
 def train_for(model: MaskRCNN, data: TrainingData, seconds: float, device: torch.device) -> int:
     """The tutorial's loop until the time is over; returns the number of steps."""
-    sampler = EpochSampler(len(data.train), seed=0)
-    batches = train_loader(data.train, sampler, batch_size=2, workers=0, pin_memory=False)
+    order = EpochBatches(len(data.train), batch_size=2, seed=0)
+    batches = train_loader(data.train, order, workers=0, pin_memory=False, timeout=0)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=0.005, momentum=0.9, weight_decay=0.0005)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=3, gamma=0.1)
     model.train()
     steps, start = 0, time.perf_counter()
     for epoch in itertools.count():
-        sampler.epoch = epoch
+        order.epoch = epoch
         warmup = min(1000, len(batches) - 1) if epoch == 0 else 0
         if warmup:
             ramp = torch.optim.lr_scheduler.LinearLR(optimizer, 0.001, total_iters=warmup)
@@ -81,8 +83,9 @@ def main() -> None:
     steps = train_for(model, data, args.seconds, device)
     print(f"{steps} steps in {args.seconds:.0f} s")
     evaluator = CocoEvaluator(data.val.data)
-    batches = eval_loader(data.val, workers=0, pin_memory=False)
-    evaluate(model, batches, Precision("fp32", device.type), evaluator.process, with_losses=False)
+    batches = eval_loader(data.val, workers=0, pin_memory=False, timeout=0)
+    for found in judge(model, batches, Precision("fp32", device.type), with_losses=False):
+        evaluator.process(found.image_id, found.prediction)
     print(metrics_table(evaluator.evaluate(), classes))
 
 

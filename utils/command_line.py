@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from utils.config import (
     TrainConfig,
     resolve_data,
 )
+from utils.options import options_of
 
 ConfigT = TypeVar("ConfigT", bound=CommandConfig)
 
@@ -33,15 +34,24 @@ def parse(config_class: type[ConfigT], argv: Sequence[str] | None, doc: str | No
     given = vars(parser.parse_args(argv))
     defaults: dict[str, Any] = {}
     if config_class is TrainConfig:
+        defaults["given"] = frozenset(given)
+        if "resume" in given:  # the run that is resumed says what was not given
+            return _made(parser, config_class, {**defaults, **given})
         given["data"] = resolve_data(given.get("data", "auto"))
         if given["data"] == SHAPES:
-            defaults = SHAPES_RECIPE
+            defaults |= SHAPES_RECIPE
             if given.get("weights") == "auto":
                 del given["weights"]
         elif given.get("weights", "auto") == "auto":
             given["weights"] = "coco"
+    return _made(parser, config_class, {**defaults, **given})
+
+
+def _made(
+    parser: argparse.ArgumentParser, config_class: type[ConfigT], values: dict[str, Any]
+) -> ConfigT:
     try:
-        return config_class(**{**defaults, **given})
+        return config_class(**values)
     except ConfigError as error:
         parser.error(str(error))
 
@@ -56,7 +66,7 @@ def build_parser(config_class: type[CommandConfig], doc: str | None) -> argparse
     )
     hints = typing.get_type_hints(config_class)
     common = {field.name for field in dataclasses.fields(CommonConfig)}
-    own_first = sorted(dataclasses.fields(config_class), key=lambda field: field.name in common)
+    own_first = sorted(options_of(config_class).values(), key=lambda field: field.name in common)
     for field in own_first:
         is_positional = field.default is dataclasses.MISSING
         flags = [field.name if is_positional else f"--{field.name.replace('_', '-')}"]
@@ -79,12 +89,29 @@ def _argument(
         return {"action": _Tuple, "nargs": "+", "help": help_text}
     if isinstance(hint, types.UnionType):
         hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    keywords: dict[str, Any] = {"type": hint, "help": help_text}
+    keywords: dict[str, Any] = {"type": _typed(hint, field.metadata["words"]), "help": help_text}
+    if field.metadata["bare"] is not None:
+        keywords |= {"nargs": "?", "const": field.metadata["bare"]}
     if field.metadata["choices"]:
         keywords["choices"] = field.metadata["choices"]
     elif field.default is not dataclasses.MISSING:  # a positional one is shown by its name
         keywords["metavar"] = {int: "N", float: "X", Path: "PATH"}.get(hint, "NAME")
     return keywords
+
+
+def _typed(kind: type, words: Mapping[str, Any]) -> Callable[[str], Any]:
+    """What makes a value of a flag's text."""
+
+    def read(text: str) -> Any:
+        if text in words:
+            return words[text]
+        value = kind(text)
+        if value in words.values():  # what stands for a word is no value
+            raise ValueError
+        return value
+
+    read.__name__ = " or ".join([kind.__name__, *words])  # argparse shows it
+    return read if words else kind
 
 
 def _shapes_default(config_class: type[CommandConfig], field: dataclasses.Field[Any]) -> str:
@@ -109,7 +136,7 @@ def as_arguments(config: CommandConfig, other: type[CommandConfig]) -> list[str]
     """The options that tell the command of ``other`` what ``config`` says, where it is not the
     default."""
     arguments: list[str] = []
-    for field in dataclasses.fields(other):
+    for field in options_of(other).values():
         value = getattr(config, field.name, field.default)
         if field.default is dataclasses.MISSING or value == field.default:
             continue

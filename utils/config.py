@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,25 +19,20 @@ from utils.data.read_options import ReadOptions
 from utils.data.shapes import EPOCH_SCENES
 from utils.data.shapes import NAME as SHAPES
 from utils.data.splits import draw_problems
+from utils.data.transforms import AUGMENTATIONS, DEFAULT_AUGMENTATION
+from utils.options import option, options_of
+from utils.training.stages import stage_problems
 
 FORMATS = ("auto", *READERS)
+MOST_SEED = 2**32 - 1
+AUTO_BATCH = 0  # the batch size that stands for the largest that fits
+OF_ONE_CALL = ("resume", "dry_run")  # no settings of a run
+NEWEST = "newest"  # of the runs that can be gone on with
 PENNFUDAN = Path("PennFudanPed")
 
 
 class ConfigError(ValueError):
     """Settings that cannot work; the message lists all that is wrong with them."""
-
-
-def option(default: Any, help: str, *, short: str = "", choices: Sequence[str] = ()) -> Any:
-    """A dataclass field that is a command-line option."""
-    return dataclasses.field(
-        default=default, metadata={"help": help, "short": short, "choices": choices}
-    )
-
-
-def argument(help: str) -> Any:
-    """A dataclass field without default: a positional argument of the command line."""
-    return dataclasses.field(metadata={"help": help, "short": "", "choices": ()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +77,7 @@ class LoadingConfig(CommonConfig):
     """What train.py and test.py share: they load labelled images in batches."""
 
     workers: int = option(-1, "processes that load images; -1 chooses by device", short="-j")
+    worker_timeout: int = option(300, "seconds that a loading process may take for one batch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +101,48 @@ class TrainConfig(LoadingConfig):
     folds: int | None = option(None, "divide the images in so many parts, to cross-validate")
     fold: int | None = option(None, "which of the --folds is held out, from 1 on")
     name: str = option("", "name of the run; the data set's name by default")
+    resume: str | None = option(
+        None, "go on with an interrupted run: its last.pth; alone, the newest run", bare=NEWEST
+    )
+    dry_run: bool = option(False, "try everything in two steps and two images, and leave nothing")
     arch: str = option("maskrcnn_resnet50_fpn", "network", choices=tuple(ARCHITECTURES))
     weights: str = option(
         "auto",
         "start from coco, imagenet, none, or a .pth file; auto is coco, for shapes none",
     )
+    freeze: str = option(
+        "auto", "what trains: heads, or also the backbone's stages 3+, 4+ or 5+; none freezes "
+        "nothing; a regular expression freezes the parameters it finds by name; auto is 3+ with "
+        "pretrained weights, else none",
+    )  # fmt: skip
+    stages: str = option(
+        "", "train in stages, each PART:EPOCHS[@LR], where PART is heads, 3+, 4+, 5+, all or a "
+        "regular expression of what trains: heads:2@0.005,all:8@0.0005",
+    )  # fmt: skip
+    channels: int = option(3, "channels of the images")
+    normalize: str = option(
+        "auto", "mean and deviation that pixels are normalised with: ImageNet's or those of the "
+        "training images; auto is what the starting weights have, ImageNet's from scratch",
+        choices=("auto", "imagenet", "dataset"),
+    )  # fmt: skip
+    anchors: str = option(
+        "default", "anchor boxes: the network's, or fitted to the training objects",
+        choices=("default", "auto"),
+    )  # fmt: skip
+    augment: str = option(
+        DEFAULT_AUGMENTATION, "how training images are varied", choices=tuple(AUGMENTATIONS)
+    )
     epochs: int = option(10, "passes over the training images")
-    batch_size: int = option(2, "images per step", short="-b")
+    steps_per_epoch: int = option(0, "batches that count as an epoch; 0 is all images once")
+    batch_size: int = option(
+        2, "images per step and process; auto finds what fits", short="-b",
+        words={"auto": AUTO_BATCH},
+    )  # fmt: skip
+    accumulate: int = option(1, "batches whose gradients are added up to one step")
+    scale_lr: bool = option(False, "multiply --lr by the number of processes and --accumulate")
+    sync_norm: bool = option(False, "batch norms over the batches of all processes")
+    balance_classes: bool = option(False, "show images with rare classes more often")
+    group_aspects: bool = option(False, "batches of upright or of wide images, to pad less")
     optimizer: str = option("sgd", "update rule", choices=("sgd", "adamw"))
     lr: float = option(0.005, "learning rate")
     momentum: float = option(0.9, "of SGD")
@@ -125,19 +155,25 @@ class TrainConfig(LoadingConfig):
     lr_gamma: float = option(0.1, "factor of each step")
     warmup: int = option(1000, "steps of linear warm-up, at most one epoch")
     clip_norm: float = option(0.0, "largest gradient norm; 0 leaves gradients alone")
+    ema: float = option(0.0, "judge and keep a moving average of the weights; the decay per step")
+    patience: int = option(0, "stop after so many epochs without a better segm AP; 0 never")
+    time_limit: float = option(0.0, "stop after so many minutes, to be resumed; 0 never")
+    save_every: float = option(15.0, "minutes between saves within an epoch; 0 only at its end")
     min_size: int = option(800, "shorter side of the network's input in pixels")
     max_size: int = option(1333, "longer side of the network's input at most")
     rois: int = option(512, "regions per image that the heads are trained on")
     proposals: int = option(2000, "region proposals kept per training image, half when judging")
     epoch_scenes: int = option(EPOCH_SCENES, "drawn scenes per epoch, for --data shapes")
     keep: int = option(1, "how many of the newest MaskRCNN_<epoch>.pth stay")
+    given: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)  # not by default
     seed: int = option(0, "of the split, the order, the augmentation and the initial weights")
+    deterministic: bool = option(False, "the same weights again on a GPU too; slower")
 
     def __post_init__(self) -> None:
         problems = [
             f"--{name.replace('_', '-')} is {getattr(self, name)}, must be at least {least}"
             for name, least in _AT_LEAST.items()
-            if getattr(self, name) < least
+            if not getattr(self, name) >= least  # nan is not
         ]
         if self.max_size < self.min_size:
             problems.append(f"--max-size {self.max_size} is below --min-size {self.min_size}")
@@ -154,15 +190,24 @@ class TrainConfig(LoadingConfig):
                 if getattr(self, name):
                     flag = name.replace("_", "-")
                     problems.append(f"--{flag} does not go with --data shapes, which is drawn")
+        if self.seed > MOST_SEED:
+            problems.append(f"--seed is {self.seed}, must be at most {MOST_SEED}")
+        if self.dry_run and self.resume is not None:
+            problems.append("--dry-run tries a new run; leave --resume out")
+        if not 0 <= self.ema < 1:
+            problems.append(f"--ema is {self.ema}, must lie in 0..1, such as 0.999")
+        problems += stage_problems(self)
         if problems:
             raise ConfigError("; ".join(problems))
 
 
 _HELD_OUT_BY = ("val_data", "split_file", "group_by", "folds")
 _AT_LEAST = {
-    "epochs": 1, "batch_size": 1, "min_size": 32, "max_size": 32, "rois": 1, "proposals": 1,
-    "epoch_scenes": 1, "keep": 0, "workers": -1, "lr_step": 1, "warmup": 0, "seed": 0,
-    "clip_norm": 0, "weight_decay": 0,
+    "epochs": 1, "batch_size": AUTO_BATCH, "min_size": 32, "max_size": 32, "rois": 1,
+    "proposals": 1, "epoch_scenes": 1, "keep": 0, "workers": -1, "worker_timeout": 1,
+    "lr_step": 1, "warmup": 0, "seed": 0, "clip_norm": 0, "weight_decay": 0, "channels": 1,
+    "steps_per_epoch": 0, "accumulate": 1, "patience": 0, "time_limit": 0,
+    "save_every": 0,
 }  # fmt: skip
 
 # Measured in docs/results.md: a small network from scratch, on fresh scenes.
@@ -226,8 +271,9 @@ def resolve_data(data: str) -> str:
 
 
 def to_dict(config: CommandConfig) -> dict[str, Any]:
-    """Plain values, as ``args.json`` holds them."""
+    """Plain values, as ``args.json`` holds them: all options but those of a single call."""
+    names = [name for name in options_of(type(config)) if name not in OF_ONE_CALL]
+    values = {name: getattr(config, name) for name in names}
     return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in dataclasses.asdict(config).items()
+        name: str(value) if isinstance(value, Path) else value for name, value in values.items()
     }

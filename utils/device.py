@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,25 @@ def choose_device(name: str) -> torch.device:
     if not available[name]:
         raise ConfigError(f"--device {name}: this machine has none that torch {torch.__version__} "
                           "can use; --device cpu works everywhere")  # fmt: skip
-    return torch.device(name)
+    if name != "cuda" or "LOCAL_RANK" not in os.environ:
+        return torch.device(name)
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))  # of torchrun: a GPU for each
+    if device.index >= torch.cuda.device_count():
+        raise ConfigError(
+            f"this is process {device.index + 1} of this machine, it has "
+            f"{torch.cuda.device_count()} GPU(s); lower --nproc-per-node"
+        )
+    torch.cuda.set_device(device)
+    return device
+
+
+def make_deterministic(wanted: bool) -> None:
+    """Let a GPU give the same numbers every time, where PyTorch has a way to; a warning names the
+    operations that have none. A CPU does anyway."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def choose_precision(name: str, device: torch.device, trained: str = "") -> Precision:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
 
 from nets.contract import Prediction, Target
+from utils.data.channels import rgb_view
 from utils.data.records import ImageRecord, encode_mask, to_rle
 
 Colour = tuple[int, int, int]
@@ -81,14 +82,16 @@ def draw_objects(
     """Masks, boxes and labels over an image, one colour per object.
 
     Args:
-        image: uint8 RGB (H, W, 3).
+        image: uint8 RGB (H, W, 3), or other channels, of which ``rgb_view`` is drawn.
         objects: best first; the best are drawn on top.
         size: (width, height) of the result; the image's own by default. Text is never scaled, so a
             small image drawn larger has readable labels.
     """
     height, width = image.shape[:2]
     size = size or (width, height)
-    canvas = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)).copy()
+    canvas = np.asarray(
+        Image.fromarray(rgb_view(image)).resize(size, Image.Resampling.BILINEAR)
+    ).copy()
     colours = [instance_colour(i) for i in range(len(objects))]
     for item, colour in reversed(list(zip(objects, colours, strict=True))):
         mask = coco_mask.decode(item.rle)

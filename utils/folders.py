@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from nets.whole_file import replacing
 
 
 def numbered(name: str) -> Iterator[str]:
@@ -30,6 +34,25 @@ def new_folder(path: Path) -> Path:
     return candidate
 
 
+@contextlib.contextmanager
+def passing_folder(root: Path, prefix: str) -> Iterator[Path]:
+    """A folder in ``root`` that is gone afterwards, as is what of ``root`` itself was not there.
+
+    Raises:
+        OSError: ``root`` cannot be written to.
+    """
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+    try:
+        for folder in reversed(made):
+            folder.mkdir(exist_ok=True)
+        with TemporaryDirectory(prefix=prefix, dir=root) as name:
+            yield Path(name)
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # somebody else uses it by now
+                folder.rmdir()
+
+
 def safe_name(name: str) -> str:
     """A file name on every system: separators and control characters become ``_``."""
     safe = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name)
@@ -44,13 +67,11 @@ def write_file(path: Path, data: bytes) -> None:
     """
     partial = path.with_name(".part")  # one per folder, so that a killed run leaves at most one
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        with replacing(path, partial) as file:
+            file.write(data)
     except OSError as error:
         what = f"cannot be written ({error.strerror})"
         raise OSError(error.errno, what, str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

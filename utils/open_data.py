@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +11,11 @@ from typing import Any, NamedTuple
 from my_dataset import InstanceDataset, ShapesDataset, read_data
 from utils.config import TrainConfig
 from utils.data import shapes
+from utils.data.channels import RGB
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, RecordSet, refuse
 from utils.data.splits import Split, make_folds, make_split, own_split, read_split
-from utils.data.transforms import train_transforms
+from utils.data.transforms import AUGMENTATIONS, DEFAULT_AUGMENTATION, train_transforms
 from utils.data_parts import TRAIN, VAL, find_parts, places_of, read_parts
 
 
@@ -27,6 +29,12 @@ class TrainingData(NamedTuple):
     val_source: str
     options: ReadOptions = ReadOptions()  # that the source was read with
     notes: tuple[str, ...] = ()  # how the sides came to be, for the log
+
+    def shortened(self, images: int) -> TrainingData:
+        """With only the first held-out images."""
+        val = copy(self.val)
+        val.data = replace(val.data, images=val.data.images[:images])
+        return self._replace(val=val)
 
     def description(self) -> dict[str, Any]:
         """What the weights file remembers of its data; plain values."""
@@ -53,7 +61,9 @@ def open_training_data(
     folds: int | None = None,
     fold: int | None = None,
     epoch_scenes: int = shapes.EPOCH_SCENES,
+    augment: str = DEFAULT_AUGMENTATION,
     seed: int = 0,
+    channels: int = RGB,
     check_always: bool = False,
     problems: list[str] | None = None,
 ) -> TrainingData:
@@ -62,18 +72,22 @@ def open_training_data(
     Held out is what ``val_data`` or ``split_file`` say; else ``fold`` (1..``folds``) of so many, or
     with ``group_by`` whole groups; else what the data set's own folders or files say; else a part
     that is drawn with the seed. Of a set in two folders, a split file, folds and groups divide the
-    training part alone. With ``problems``, images that cannot be used are left out, and what is
-    wrong with them is appended.
+    training part alone. Training images are varied as ``augment`` of ``AUGMENTATIONS`` says. With
+    ``problems``, images that cannot be used are left out, and what is wrong with them is appended.
 
     Raises:
         DataError: the data is wrong, or the split is of another data set.
     """
-    flip = train_transforms()
-    loading: dict[str, Any] = {"check_always": check_always, "compact_masks": True}
+    loading: dict[str, Any] = {
+        "check_always": check_always,
+        "compact_masks": True,
+        "channels": channels,
+    }
+    varying = _variation(augment, seed)
     train: InstanceDataset
     val: InstanceDataset
     if data == shapes.NAME:
-        train = ShapesDataset(epoch_scenes, flip, seed=seed, **loading)
+        train = ShapesDataset(epoch_scenes, **varying, **loading)
         val = ShapesDataset(shapes.HELD_OUT, held_out=True, **loading)
         split = Split((), val.data.names(), seed, val.data.fingerprint())
         return TrainingData(train, val, split, data, data)
@@ -96,7 +110,7 @@ def open_training_data(
         train_records, val_records = records.subset(split.train), records.subset(split.val)
     _check_something_to_learn(train_records)
     notes += _split_notes(records, split)
-    train = InstanceDataset(train_records, flip, seed, **loading)
+    train = InstanceDataset(train_records, **varying, **loading)
     val = InstanceDataset(val_records, **loading)
     return TrainingData(train, val, split, source, val_source, options, tuple(notes))
 
@@ -114,10 +128,21 @@ def open_configured(config: TrainConfig, problems: list[str] | None = None) -> T
         folds=config.folds,
         fold=config.fold,
         epoch_scenes=config.epoch_scenes,
+        augment=config.augment,
         seed=config.seed,
+        channels=config.channels,
         check_always=config.debug,
         problems=problems,
     )
+
+
+def _variation(augment: str, seed: int) -> dict[str, Any]:
+    """What only the training side of a data set is opened with."""
+    return {
+        "transforms": train_transforms(augment),
+        "copy_paste": AUGMENTATIONS[augment].copy_paste,
+        "seed": seed,
+    }
 
 
 def _check_something_to_learn(records: RecordSet) -> None:
@@ -170,6 +195,7 @@ def open_evaluation_data(
     format: str = "auto",
     options: ReadOptions = ReadOptions(),
     part: str = "auto",
+    channels: int = RGB,
 ) -> InstanceDataset:
     """The labelled images to judge or show a trained model on.
 
@@ -183,13 +209,14 @@ def open_evaluation_data(
             for training.
         part: ``val``, ``train``, ``all``, or ``auto``: ``val`` of the model's own data set and of
             one that comes in parts, ``all`` of another.
+        channels: of the images, as the network takes them.
 
     Raises:
         DataError: there is no such data, or held-out images cannot be told from training images.
     """
     trained_classes = description.get("classes", classes)
     if data == shapes.NAME or (not data and description.get("format") == shapes.NAME):
-        return _held_out_shapes(trained_classes, classes, part)
+        return _held_out_shapes(trained_classes, classes, part, channels)
     places = find_parts(Path(data), format) if data else {}
     root = _place_of_part(places, part) if places else data or _own_root(description, part)
     if not data and format == "auto":
@@ -202,7 +229,7 @@ def open_evaluation_data(
     records = records.with_classes(trained_classes, only_one=True).renamed(classes)
     names = None if places else _names_of_part(description, records, bool(data), part)
     records = records if names is None else records.subset(names)
-    return InstanceDataset(records, compact_masks=True)
+    return InstanceDataset(records, compact_masks=True, channels=channels)
 
 
 def _place_of_part(places: dict[str, Path], part: str) -> Path:
@@ -255,7 +282,7 @@ def _names_of_part(
 
 
 def _held_out_shapes(
-    trained_classes: Sequence[str], classes: Sequence[str], part: str
+    trained_classes: Sequence[str], classes: Sequence[str], part: str, channels: int
 ) -> ShapesDataset:
     if part == "train":
         raise DataError("the shapes set draws its training scenes fresh, there is no such part")
@@ -264,6 +291,6 @@ def _held_out_shapes(
             f"the shapes set has the classes {', '.join(shapes.CLASSES)}, the weights "
             f"{', '.join(trained_classes)}; name the weights' own data with --data"
         )
-    dataset = ShapesDataset(shapes.HELD_OUT, held_out=True, compact_masks=True)
+    dataset = ShapesDataset(shapes.HELD_OUT, held_out=True, compact_masks=True, channels=channels)
     dataset.data = dataset.data.renamed(classes)
     return dataset

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from utils.conversion.not_kept import NotKept
-from utils.data.images import IMAGE_SUFFIXES, load_image
+from utils.data.images import READ_SUFFIXES, load_image
 from utils.data.records import ImageRecord, Instance, encode_mask, to_rle
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
@@ -48,7 +48,7 @@ def new_name(name: str, is_resized: bool) -> str:
     """The file name of a picture: its own, or PNG if it is saved anew and was no JPEG, or if it has
     no picture's ending, as one that is embedded in a JSON file."""
     suffix = PurePosixPath(name).suffix.lower()
-    keeps = suffix in (JPEG_SUFFIXES if is_resized else IMAGE_SUFFIXES)
+    keeps = suffix in (JPEG_SUFFIXES if is_resized else READ_SUFFIXES)
     return name if keeps else PurePosixPath(name).with_suffix(".png").as_posix()
 
 
@@ -64,7 +64,7 @@ def picture_bytes(path: Path, name: str, size: tuple[int, int], fit: Fit) -> byt
         DataError: it cannot be read.
     """
     is_resized = fit.outer(*size) != size
-    if not is_resized and path.suffix.lower() in IMAGE_SUFFIXES:
+    if not is_resized and path.suffix.lower() in READ_SUFFIXES:
         return path.read_bytes()
     is_jpeg = PurePosixPath(name).suffix.lower() in JPEG_SUFFIXES
     return encoded(fitted_pixels(load_image(path), fit), "JPEG" if is_jpeg else "PNG")

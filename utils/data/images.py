@@ -4,7 +4,8 @@ The rule, stored in every weights file: upright by EXIF, 8-bit RGB. Grey is repe
 channels; CMYK and palettes are converted; a see-through pixel shows white behind it; 16-bit is
 divided by 257, and so are 32-bit integers that need 16 bits; other 32-bit integers and floats are
 stretched from their minimum to their maximum, unless floats already lie in 0..1. Nothing is ever
-clipped silently.
+clipped silently. Of another number of channels than three, images are floats that no 8 bits
+have rounded (``utils.data.channels``), and so may arrays be (``utils.data.arrays``).
 """
 
 from __future__ import annotations
@@ -19,12 +20,22 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from utils.data.arrays import ARRAY_SUFFIX, is_array, open_array, read_array, read_id_array
+from utils.data.channels import (
+    DEEP_MODE,
+    RGB,
+    SMALLEST_RANGE,
+    on_white,
+    picture_channels,
+    value_range,
+)
 from utils.data.embedded_pictures import open_embedded
 from utils.data.records import DataError
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".jfif", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 )
+READ_SUFFIXES = IMAGE_SUFFIXES | {ARRAY_SUFFIX}
 EMBEDDING_SUFFIX = ".json"
 READING_RULE = "exif-upright rgb8 alpha-on-white int16/257 float-minmax"
 SWAPPING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
@@ -57,29 +68,33 @@ def check_reading_rule(preprocessing: dict[str, str]) -> None:
 
 
 def list_images(folder: Path, recursive: bool = False) -> list[Path]:
-    """The pictures in a folder by their suffix (any case), hidden files left out, sorted."""
+    """The pictures in a folder by their suffix (any case), hidden files left out, sorted.
+
+    Arrays (``.npy``) are what a folder without any picture holds; beside pictures they are taken
+    for something else, as programs leave masks and features there.
+    """
     candidates = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(
-        path
-        for path in candidates
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
+    files = sorted(path for path in candidates if not path.name.startswith(".") and path.is_file())
+    pictures = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    return pictures or [path for path in files if is_array(path)]
 
 
-def load_image(path: Path | str) -> np.ndarray:
-    """Read a picture as uint8 RGB, (H, W, 3), upright.
+def load_image(path: Path | str, channels: int = RGB) -> np.ndarray:
+    """Read a picture or array, upright: uint8 RGB, (H, W, 3), or so many ``channels``, which are
+    float32 in 0..1, (H, W, channels), if they are not three.
 
     Raises:
-        DataError: the file is missing, empty, cut short, not a picture, or larger than Pillow's
-            limit against decompression bombs; the message names it and says what to do.
+        DataError: the file is missing, empty, cut short, not a picture, of another number of
+            channels, or larger than Pillow's limit against decompression bombs; the message names
+            it and says what to do.
     """
+    if is_array(path):
+        return read_array(path, channels)
     with open_picture(path) as picture:
         frames = _decoded(lambda opened: getattr(opened, "n_frames", 1), picture, path)
-        if frames > 1:
+        if frames > 1 and (channels == RGB or picture.format != "TIFF"):
             warnings.warn(f"{path}: has {frames} frames, the first is used", stacklevel=2)
-        return _decoded(lambda opened: to_rgb(ImageOps.exif_transpose(opened)), picture, path)
+        return _decoded(lambda opened: to_channels(opened, channels, path), picture, path)
 
 
 def upright_size(path: Path | str) -> tuple[int, int]:
@@ -89,6 +104,9 @@ def upright_size(path: Path | str) -> tuple[int, int]:
     Raises:
         DataError: as ``load_image``, though not for every file that is cut short.
     """
+    if is_array(path):
+        height, width = open_array(path).shape[:2]
+        return width, height
     with open_picture(path) as picture:
         width, height = picture.size
         turn = _decoded(lambda opened: opened.getexif().get(ORIENTATION_TAG), picture, path)
@@ -104,6 +122,8 @@ def load_ids(path: Path | str) -> np.ndarray:
     Raises:
         DataError: as ``load_image``, and for colour pictures, whose ids cannot be told.
     """
+    if is_array(path):
+        return read_id_array(path)
     with open_picture(path) as picture:
         if picture.mode in ("RGB", "RGBA", "LA", "F", "CMYK", "YCbCr", "HSV", "LAB"):
             raise DataError(
@@ -144,24 +164,27 @@ def check_resizable(height: int, width: int, min_size: int, max_size: int) -> No
         raise DataError(f"{width}x{height} pixels is too thin for an input of at most {max_size}")
 
 
+def to_channels(picture: Image.Image, channels: int, path: Path | str) -> np.ndarray:
+    """The pixels of an opened picture, upright, as ``load_image`` gives them."""
+    if channels == RGB:
+        return to_rgb(ImageOps.exif_transpose(picture))
+    return picture_channels(picture, channels, path)
+
+
 def to_rgb(picture: Image.Image) -> np.ndarray:
     """Convert a decoded picture of any Pillow mode to uint8 RGB, (H, W, 3), by the reading rule."""
-    mode = picture.mode
-    if mode.startswith("I;16"):
-        return _grey((np.asarray(picture).astype(np.uint32) + 128) // 257)
-    if mode in ("I", "F"):
-        return _grey(_stretch(np.asarray(picture)))
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        picture = Image.alpha_composite(white, rgba)
-    return np.array(picture.convert("RGB"))  # a copy that may be written to
+    if picture.mode in ("I", "F") or picture.mode.startswith(DEEP_MODE):
+        grey = _to_8_bits(np.asarray(picture))
+        return np.repeat(grey[:, :, None], RGB, axis=2)
+    return np.array(on_white(picture).convert("RGB"))  # a copy that may be written to
 
 
 def _decoded(read: Callable[[Image.Image], Any], picture: Image.Image, path: Path | str) -> Any:
     """Apply ``read``, which decodes the pixels, and name the file if it cannot."""
     try:
         return read(picture)
+    except DataError:  # which says all there is to say
+        raise
     except DAMAGE as error:
         raise _damaged(path, error) from error
 
@@ -173,16 +196,10 @@ def _damaged(path: Path | str, error: Exception) -> DataError:
     )
 
 
-def _grey(values: np.ndarray) -> np.ndarray:
-    return np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
-
-
-def _stretch(values: np.ndarray) -> np.ndarray:
-    """Map 32-bit values to 0..255; integers that need 16 bits follow the 16-bit rule."""
-    if values.dtype.kind in "iu" and values.min() >= 0 and 255 < values.max() <= 65535:
-        return (values.astype(np.int64) + 128) // 257
-    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    return np.rint((values - low) * (255 / max(high - low, 1e-12)))
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    """Map 16-bit and 32-bit values to 0..255."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = value_range(values)
+    levels = (values.astype(np.float64) - low) * (255 / max(high - low, SMALLEST_RANGE))
+    return np.rint(levels).astype(np.uint8)

@@ -4,59 +4,51 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from nets.contract import Target
-from utils.data.images import limit_pixels
+from utils.data.epoch_batches import EpochBatches
+from utils.data.shared_memory import affordable_workers
+from utils.data.worker_watch import (
+    Progress,
+    Recorded,
+    WatchedDataset,
+    WatchedLoader,
+    worker_start,
+)
 
 Batch = tuple[list[Tensor], list[Target]]
 MOST_WORKERS = 8
 
 
-class SampleKey(NamedTuple):
-    """An image of one epoch. It seeds the augmentation, so a sample depends neither on the worker
-    that loads it nor on what was loaded before."""
-
-    epoch: int
-    number: int  # of the image in its data set, from 0
-
-
-class EpochSampler(Sampler[SampleKey]):
-    """All images of ``epoch`` in an order drawn from the seed and the epoch alone."""
-
-    def __init__(self, length: int, seed: int) -> None:
-        self.length = length
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[SampleKey]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        for index in torch.randperm(self.length, generator=generator).tolist():
-            yield SampleKey(self.epoch, index)
-
-
 def train_loader(
-    dataset: Dataset[Any], sampler: EpochSampler, batch_size: int, workers: int, pin_memory: bool
-) -> DataLoader[Batch]:
-    """Batches of one epoch; set ``sampler.epoch`` before each. The last may be smaller."""
-    return DataLoader(
-        dataset, batch_size, sampler=sampler, pin_memory=pin_memory, **_workers(workers)
-    )
+    dataset: Dataset[Any], batches: EpochBatches, workers: int, pin_memory: bool, timeout: float
+) -> WatchedLoader[Batch]:
+    """Batches of one epoch; set ``batches.epoch`` before each. Iterating over them raises
+    ``WorkerError`` if a worker dies or takes more than ``timeout`` seconds for a batch."""
+    workers = _affordable(workers, batches.batch_size, dataset)
+    return _loader(dataset, workers, pin_memory, timeout, batch_sampler=batches)
 
 
-def eval_loader(dataset: Dataset[Any], workers: int, pin_memory: bool) -> DataLoader[Batch]:
-    """One image at a time, in order: padding to a neighbour's size would change its numbers."""
-    return DataLoader(dataset, 1, shuffle=False, pin_memory=pin_memory, **_workers(workers))
+def eval_loader(
+    dataset: Dataset[Any],
+    workers: int,
+    pin_memory: bool,
+    timeout: float,
+    rank: int = 0,
+    processes: int = 1,
+) -> WatchedLoader[Batch]:
+    """One image at a time, in order: padding to a neighbour's size would change its numbers.
+
+    Of several processes, each has every so many-th image, with none twice; it may have none.
+    """
+    numbers = range(rank, len(dataset), processes)  # type: ignore[arg-type]
+    workers = _affordable(workers, 1, dataset)
+    return _loader(dataset, workers, pin_memory, timeout, batch_size=1, sampler=numbers)
 
 
 def worker_count(wanted: int, device_type: str) -> int:
@@ -76,17 +68,26 @@ def collate(samples: list[tuple[Tensor, Target]]) -> Batch:
     return list(images), list(targets)
 
 
-def _workers(workers: int) -> dict[str, Any]:
-    return {
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "collate_fn": collate,
-        "generator": torch.Generator(),  # a loader of its own draws nothing from training's
-        "worker_init_fn": partial(_init_worker, Image.MAX_IMAGE_PIXELS),
-    }
+def _affordable(workers: int, batch_size: int, dataset: Dataset[Any]) -> int:
+    """No more workers than shared memory has room for, where the size of the images is known."""
+    if not isinstance(dataset, Recorded):
+        return workers
+    return affordable_workers(workers, batch_size, dataset.data.images, dataset.channels)
 
 
-def _init_worker(pillow_limit: int | None, worker: int) -> None:
-    """A spawned worker starts with Pillow's own limit; give it the one that was set."""
-    if pillow_limit is not None:
-        limit_pixels(2 * pillow_limit)
+def _loader(
+    dataset: Dataset[Any], workers: int, pin_memory: bool, timeout: float, **order: Any
+) -> WatchedLoader[Batch]:
+    progress = Progress(workers)
+    loader: DataLoader[Batch] = DataLoader(
+        WatchedDataset(dataset, progress) if workers else dataset,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        timeout=timeout if workers else 0,
+        collate_fn=collate,
+        generator=torch.Generator(),  # a loader of its own draws nothing from training's
+        worker_init_fn=worker_start(progress),
+        **order,
+    )
+    return WatchedLoader(loader, dataset, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from nets.contract import CompactMasks, Target
+from utils.data.scale_jitter import ScaleJitter
+from utils.data.targets import changed_target
 
 
 class RandomHorizontalFlip(nn.Module):
@@ -30,9 +32,80 @@ class RandomHorizontalFlip(nn.Module):
         return v2.functional.horizontal_flip(image), flipped
 
 
-def train_transforms() -> v2.Transform:
-    """What the training split goes through: the tutorial's horizontal flip, then floats 0..1."""
-    return v2.Compose([RandomHorizontalFlip(0.5), *_to_float()])
+class RandomTranspose(nn.Module):
+    """Exchanges rows and columns, as of a matrix: a symmetric contact map stays what it is.
+
+    Args:
+        p: how probable it is.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        if torch.rand(1) >= self.p:
+            return image, target
+        masks = CompactMasks.from_masks(target["masks"]).transposed()
+        turned = tv_tensors.wrap(image.mT, like=image)
+        return turned, changed_target(target, masks)
+
+
+class ColorJitter(nn.Module):
+    """torchvision's, for images of any number of channels, which are floats 0..1.
+
+    Without three channels there is no saturation: all get the same brightness and contrast.
+
+    Args:
+        strength: factors are drawn from 1 - strength to 1 + strength.
+    """
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.jitter = v2.ColorJitter(strength, strength, strength)
+
+    def forward(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        # torchvision leaves grey images their saturation, and takes a batch of them.
+        planes = image if len(image) == 3 else image[:, None]
+        return tv_tensors.wrap(self.jitter(planes).view(image.shape), like=image), target
+
+
+class Augmentation(NamedTuple):
+    """How training samples are varied."""
+
+    geometry: tuple[nn.Module, ...] = ()  # of image and target; it sees the pixels as read
+    pixels: tuple[nn.Module, ...] = ()  # of the image alone, in floats 0..1
+    copy_paste: float = 0.0  # how probable it is that objects of a second sample are pasted
+
+
+# Hue stays, as colour often tells classes apart, and so does up and down, as people stand upright.
+AUGMENTATIONS = {
+    "none": Augmentation(),
+    "flip": Augmentation((RandomHorizontalFlip(0.5),)),
+    "light": Augmentation(
+        (RandomHorizontalFlip(0.5), ScaleJitter(0.8, 1.25)),
+        (ColorJitter(0.2),),
+    ),
+    "strong": Augmentation(
+        (RandomHorizontalFlip(0.5), ScaleJitter(0.5, 2.0)),
+        (
+            ColorJitter(0.4),
+            v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], p=0.1),
+            v2.RandomApply([v2.GaussianNoise(sigma=0.03)], p=0.1),
+        ),
+        copy_paste=0.5,
+    ),
+    "transpose": Augmentation((RandomTranspose(0.5),)),
+}
+DEFAULT_AUGMENTATION = "flip"  # the tutorial's
+
+
+def train_transforms(augment: str = DEFAULT_AUGMENTATION) -> v2.Transform:
+    """What each training sample goes through, by a name in ``AUGMENTATIONS``; floats 0..1 come
+    out. Pasting takes two samples and is left to the data set."""
+    augmentation = AUGMENTATIONS[augment]
+    to_float, to_plain = _to_float()
+    return v2.Compose([*augmentation.geometry, to_float, *augmentation.pixels, to_plain])
 
 
 def eval_transforms() -> v2.Transform:

@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from utils.data.images import IMAGE_SUFFIXES, check_resizable
+from utils.data.channels import RGB
+from utils.data.images import READ_SUFFIXES, check_resizable
 from utils.data.records import DataError, ImageRecord, RecordSet, refuse
 from utils.data_parts import TEST, VAL
 from utils.doctor.findings import Finding, Kind, report, worst_first
@@ -39,8 +40,8 @@ def examine(
         view: what the network will see.
         looks: every picture as decoded; decoded here if it is not given.
     """
-    looks = look_at_all(parts) if looks is None else looks
-    findings = [_reader_problem(problem) for problem in problems]
+    looks = look_at_all(parts, view.channels) if looks is None else looks
+    findings = [_reader_problem(problem, view.channels) for problem in problems]
     for part, data in parts.items():
         for record in data.images:
             findings += _check_picture(record, looks[record.path], view)
@@ -81,12 +82,13 @@ def check_sizes(images: Sequence[ImageRecord], min_size: int, max_size: int) -> 
     refuse(thin, f"{len(images)} image(s)")
 
 
-def look_at_all(parts: Mapping[str, RecordSet]) -> dict[Path, Look]:
+def look_at_all(parts: Mapping[str, RecordSet], channels: int = RGB) -> dict[Path, Look]:
     """Decode the pictures of all parts, or take what is known of them from the cache."""
     paths: dict[Path, list[Path]] = defaultdict(list)
     for data in parts.values():
         paths[data.root] += [record.path for record in data.images]
-    return {path: one for root in paths for path, one in look_at(paths[root], root).items()}
+    looks = [look_at(of_root, root, channels) for root, of_root in paths.items()]
+    return {path: one for of_root in looks for path, one in of_root.items()}
 
 
 def same_pictures(parts: Mapping[str, RecordSet], looks: Looks) -> list[list[tuple[str, Path]]]:
@@ -150,13 +152,13 @@ def _check_duplicates(parts: Mapping[str, RecordSet], looks: Looks) -> Iterator[
                 yield Kind.LEAK.at(path, what)
 
 
-def _reader_problem(problem: str) -> Finding:
+def _reader_problem(problem: str, channels: int) -> Finding:
     """A reader's message as a finding; what other checks would have said has their kind."""
     where, what = _split_problem(problem)
     sizes = [(int(width), int(height)) for width, height in SIZE.findall(what)]
     if "upright" in what and len(sizes) == 2:  # said of the picture and of its labels
         kind = Kind.SWAPPED if sizes[0] == sizes[1][::-1] else Kind.SIZE
-    elif Path(where).suffix.lower() in IMAGE_SUFFIXES and look(Path(where)).problem:
+    elif Path(where).suffix.lower() in READ_SUFFIXES and look(Path(where), channels).problem:
         kind = Kind.UNREADABLE
     else:
         kind = Kind.ANNOTATION

@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from utils.charts import bar_chart, histogram, scatter
+from utils.data.channels import RGB
 from utils.data.images import load_image
 from utils.data.records import ImageRecord, RecordSet
 from utils.doctor.examination import Looks
@@ -61,7 +62,7 @@ def write_page(
         looks: the pictures as decoded; those that cannot be read are not shown.
     """
     charts = draw_charts(parts, view)
-    samples = draw_samples(parts, looks)
+    samples = draw_samples(parts, looks, view.channels)
     tables = part_table(parts, view), class_table(parts)
     text = page_html(printable(title), tables, findings, charts, samples)
     lines = [f"Data check: {printable(title)}", *_headlines(parts, findings)]
@@ -100,7 +101,9 @@ def draw_charts(parts: Mapping[str, RecordSet], view: NetworkView) -> list[Image
     ]  # fmt: skip
 
 
-def draw_samples(parts: Mapping[str, RecordSet], looks: Looks) -> Image.Image | None:
+def draw_samples(
+    parts: Mapping[str, RecordSet], looks: Looks, channels: int = RGB
+) -> Image.Image | None:
     """A grid of labelled images, taken evenly from all parts; None if none can be shown."""
     shown = [
         (record, data.classes)
@@ -114,7 +117,7 @@ def draw_samples(parts: Mapping[str, RecordSet], looks: Looks) -> Image.Image | 
     chosen = [shown[i * len(shown) // number] for i in range(number)]
     pictures, captions = [], []
     for record, classes in chosen:
-        image = load_image(record.path)
+        image = load_image(record.path, channels)
         names = [printable(name) for name in classes]
         pictures.append(draw_objects(image, recorded_objects(record, names), panel_size(image)))
         captions.append(printable(record.path.name))

@@ -14,12 +14,14 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
+from utils.data.arrays import pixels_allowed
+from utils.data.channels import RGB
 from utils.data.images import READING_RULE, load_image
 from utils.data.records import DataError
 
@@ -40,10 +42,10 @@ class Look:
     problem: str = ""
 
 
-def look(path: Path) -> Look:
+def look(path: Path, channels: int = RGB) -> Look:
     """Decode one picture completely, by the reading rule of training."""
     try:
-        pixels = load_image(path)
+        pixels = load_image(path, channels)
     except DataError as error:
         return Look(problem=str(error))
     height, width = pixels.shape[:2]
@@ -52,25 +54,28 @@ def look(path: Path) -> Look:
     return Look(width, height, digest.hexdigest())
 
 
-def look_at(paths: Sequence[Path], root: Path) -> dict[Path, Look]:
+def look_at(paths: Sequence[Path], root: Path, channels: int = RGB) -> dict[Path, Look]:
     """Decode pictures in threads, with a progress bar; those in the cache are not opened.
 
     Args:
         paths: the pictures.
-        root: the data set's folder, which has a cache file of its own.
+        root: the data set's folder, which has a cache file of its own for every number of channels.
+        channels: that the pictures are read as.
     """
-    file = cache_folder() / f"{hashlib.sha256(bytes(root.absolute())).hexdigest()[:16]}.json"
+    name = hashlib.sha256(bytes(root.absolute())).hexdigest()[:16]
+    file = cache_folder() / (f"{name}.json" if channels == RGB else f"{name}-{channels}.json")
     known = _read(file)
     stamps = {path: _stamp(path) for path in paths}
     looks: dict[Path, Look] = {}
     for path, stamp in stamps.items():
         entry = known.get(_key(path))
-        if stamp and entry and tuple(entry[:2]) == stamp and _is_allowed(entry[2] * entry[3]):
+        if stamp and entry and tuple(entry[:2]) == stamp and pixels_allowed(entry[2] * entry[3]):
             looks[path] = Look(*entry[2:])
     rest = [path for path in stamps if path not in looks]
+    read = partial(look, channels=channels)
     pool = ThreadPoolExecutor()
     try:
-        seen = tqdm(pool.map(look, rest), "checking images", len(rest), leave=False, disable=None)
+        seen = tqdm(pool.map(read, rest), "checking images", len(rest), leave=False, disable=None)
         for path, one in zip(rest, seen, strict=True):
             looks[path] = one
     finally:  # Ctrl-C keeps what was decoded, and does not wait for all the others
@@ -104,11 +109,6 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _is_allowed(pixels: int) -> bool:
-    """Whether Pillow would open a picture of so many pixels under the limit of this run."""
-    return Image.MAX_IMAGE_PIXELS is None or pixels <= 2 * Image.MAX_IMAGE_PIXELS
 
 
 def _read(file: Path) -> dict[str, Entry]:

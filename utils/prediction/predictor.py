@@ -10,6 +10,7 @@ from nets.contract import Prediction
 from nets.detect import detect
 from nets.mask_rcnn import input_size
 from nets.weights_file import WeightsFile
+from utils.data.channels import RGB
 from utils.data.images import check_resizable
 from utils.device import Precision
 
@@ -18,10 +19,11 @@ class Predictor:
     """Finds objects in pictures.
 
         predictor = Predictor(load_weights(path), device, precision)
-        prediction = predictor(image)          # image: uint8 RGB (H, W, 3)
+        prediction = predictor(image)          # image: uint8 RGB (H, W, 3), as load_image reads
 
     Attributes:
         classes: names in label order, label 1 first.
+        channels: of the images it takes.
         score_threshold: from this score on a detection counts; as the weights file says unless
             another is given.
     """
@@ -34,6 +36,7 @@ class Predictor:
         score_threshold: float | None = None,
     ) -> None:
         self.classes = weights.classes
+        self.channels = weights.channels
         chosen = weights.score_threshold if score_threshold is None else score_threshold
         self.score_threshold = chosen
         self.device = device
@@ -47,11 +50,15 @@ class Predictor:
         """What is in one picture, best first, at its own size.
 
         Raises:
-            ValueError: not uint8 RGB of shape (H, W, 3).
+            ValueError: not uint8 (H, W, 3) or, of a network for another number of channels,
+                float32 (H, W, channels).
             DataError: too thin to be resized to the network's input.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"need uint8 (H, W, 3), got {image.dtype} {image.shape}")
+        kind = "uint8" if self.channels == RGB else "float32"
+        if image.dtype != kind or image.ndim != 3 or image.shape[2] != self.channels:
+            raise ValueError(
+                f"need {kind} (H, W, {self.channels}), got {image.dtype} {image.shape}"
+            )
         height, width = image.shape[:2]
         check_resizable(height, width, *input_size(self.model))
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from utils.data.images import IMAGE_SUFFIXES, list_images, load_image
-from utils.data.loader import SampleKey
+from utils.data.channels import RGB
+from utils.data.epoch_batches import SampleKey
+from utils.data.images import READ_SUFFIXES, list_images, load_image
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError
 from utils.open_data import open_evaluation_data
@@ -19,16 +20,17 @@ from utils.open_data import open_evaluation_data
 
 class SourceImage(NamedTuple):
     """One picture to look at: ``name`` (relative, forward slashes) is what its outputs are called;
-    ``read`` gives its pixels, uint8 RGB (H, W, 3)."""
+    ``read`` gives its pixels as ``load_image`` does."""
 
     name: str
     read: Callable[[], np.ndarray]
 
 
-def find_images(sources: Sequence[str]) -> list[SourceImage]:
+def find_images(sources: Sequence[str], channels: int = RGB) -> list[SourceImage]:
     """All pictures that the sources name, each once, in the order given.
 
-    A folder is searched with its sub-folders, which are mirrored in the names.
+    A folder is searched with its sub-folders, which are mirrored in the names. The pictures are
+    read as so many ``channels``.
 
     Raises:
         DataError: a source names nothing.
@@ -40,7 +42,7 @@ def find_images(sources: Sequence[str]) -> list[SourceImage]:
     taken: set[str] = set()
     images = []
     for path, name in found.values():
-        images.append(SourceImage(_unique(name, taken), partial(load_image, path)))
+        images.append(SourceImage(_unique(name, taken), partial(load_image, path, channels)))
     return images
 
 
@@ -50,6 +52,7 @@ def labelled_images(
     data: str = "",
     format: str = "auto",
     options: ReadOptions = ReadOptions(),
+    channels: int = RGB,
 ) -> list[SourceImage]:
     """The images that test.py would judge: the held-out ones of the weights' own data set, or all
     of another one.
@@ -57,7 +60,9 @@ def labelled_images(
     Raises:
         DataError: as ``utils.open_data.open_evaluation_data``.
     """
-    dataset = open_evaluation_data(description, classes, data=data, format=format, options=options)
+    dataset = open_evaluation_data(
+        description, classes, data=data, format=format, options=options, channels=channels
+    )
 
     def read(index: int) -> np.ndarray:
         return dataset.read(SampleKey(0, index))[0]
@@ -71,13 +76,13 @@ def _expand(source: str) -> list[tuple[Path, str]]:
     if path.is_dir():
         inside = [(p, p.relative_to(path).as_posix()) for p in list_images(path, recursive=True)]
         if not inside:
-            kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+            kinds = ", ".join(sorted(READ_SUFFIXES))
             raise DataError(f"{source}: no pictures in this folder ({kinds})")
         return inside
     if path.exists():
         return [(path, path.name)]
     matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
-    matches = [p for p in matches if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES]
+    matches = [p for p in matches if p.is_file() and p.suffix.lower() in READ_SUFFIXES]
     if not matches:
         raise DataError(f"{source}: no such file or folder, and no pictures match it as a pattern")
     return [(match, match.name) for match in matches]

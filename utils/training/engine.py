@@ -1,141 +1,165 @@
-"""One epoch of training, and one pass over the held-out images. No files, no COCO."""
+"""Training on the batches of an epoch, step by step. No files, no COCO."""
 
 from __future__ import annotations
 
-import math
+import contextlib
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from torchvision.models.detection import MaskRCNN
 
-from nets.contract import Prediction, Target
-from nets.detect import detect
+from nets.contract import Target
+from nets.freezing import hold_frozen_norms
+from nets.padding import padding_to
+from nets.sampler import MEAN_OVER, counts_of, sampling_from
 from utils.data.loader import Batch
 from utils.device import Precision
+from utils.processes import ALONE, Processes
+from utils.training.diverged import DivergedError, Moment
+from utils.training.state import TrainingState
+from utils.training.step_report import LOSSES, StepReport
 
-LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "loss_rpn_box_reg")
-
-
-class DivergedError(RuntimeError):
-    """The loss is no longer a number."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one training step tells: losses by name (``loss`` is their sum), rate, and time."""
-
-    losses: dict[str, float]
-    lr: float
-    images: int
-    seconds: float  # whole step, loading included
-    wait_seconds: float  # of these, waiting for the data
+MOST_OVERFLOWS = 20  # float16 steps skipped in a row, after which the scale is no remedy
 
 
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Start an epoch's random draws (anchors, RoIs) from the seed and its number alone, on all
-    devices, so that they do not depend on the epochs before it."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
+@dataclass
+class Trainer:
+    """Takes the steps of a run.
 
-
-def train_one_epoch(
-    model: MaskRCNN,
-    batches: Iterable[Batch],
-    optimizer: Optimizer,
-    schedule: LRScheduler,
-    precision: Precision,
-    scaler: torch.amp.GradScaler,
-    clip_norm: float,
-    on_step: Callable[[StepReport], None],
-) -> None:
-    """Train on every batch once; ``on_step`` hears of each step.
-
-    Raises:
-        DivergedError: a loss or gradient is not finite; the weights are those before that step.
+    Args:
+        state: the model, its optimizer and their place in the run.
+        precision: the number format of the forward pass.
+        clip_norm: the largest gradient norm; 0 leaves gradients alone.
+        accumulate: batches whose gradients make one step.
+        seed: of the anchors and RoIs that are sampled.
+        processes: those that train together; ``network`` is then what ``Processes.wrap`` makes of
+            the model, anew whenever other parameters are to train.
     """
-    model.train()
-    device = next(model.parameters()).device
-    start = time.perf_counter()
-    for images, targets in batches:
-        loaded = time.perf_counter()
+
+    state: TrainingState
+    precision: Precision
+    clip_norm: float = 0.0
+    accumulate: int = 1
+    seed: int = 0
+    processes: Processes = ALONE
+
+    def __post_init__(self) -> None:
+        self.network: nn.Module = self.state.model
+
+    def steps(self, batches: Iterable[Batch], own: int) -> Iterator[StepReport]:
+        """Train on the batches that are left of the epoch, and report each step.
+
+        ``own`` of the epoch's batches hold images of this process's own; a last one beyond stands
+        in for a process that has none left, and counts nothing.
+
+        Raises:
+            DivergedError: a loss or gradient is not finite; the weights are those before the step.
+        """
+        self.state.model.train()
+        hold_frozen_norms(self.state.model)
+        left = iter(batches)
+        start = asked = time.perf_counter()
+        while group := list(islice(left, self.accumulate)):
+            waited = time.perf_counter() - asked
+            losses, lr, images = self._step(group, own)
+            end = time.perf_counter()
+            yield StepReport(losses, lr, images, end - start, waited)
+            start, asked = end, time.perf_counter()  # what is done with a report counts to the next
+        for model in dict.fromkeys((self.state.model, self.state.judged)):  # in the same order
+            self.processes.share_buffers(model)
+
+    def _step(self, group: list[Batch], own: int) -> tuple[dict[str, float], float, int]:
+        """One optimizer step on the mean gradient of some batches."""
+        state = self.state
+        lr = float(state.schedule.get_last_lr()[0])
+        state.optimizer.zero_grad(set_to_none=True)
+        parts, images = [], 0
+        for number, batch in enumerate(group):
+            is_last = number == len(group) - 1
+            is_own = state.batches + number < own
+            with contextlib.nullcontext() if is_last else self._unsynchronised():
+                losses, count = self._forward(batch, is_own)
+                state.scaler.scale(losses.sum() / len(group)).backward()
+            parts.append(losses.detach())
+            images += count
+        # Looked at after all batches: a GPU has the backward passes to do meanwhile.
+        values = self.processes.stack(torch.stack(parts)).mean(0).cpu()
+        scale = state.scaler.get_scale() if state.scaler.is_enabled() else None
+        moment = Moment(state.epoch, state.step + 1, named(values.mean(0)), lr, scale)
+        for batch, row in zip(group, values, strict=True):
+            if not row.isfinite().all():
+                moment = replace(moment, losses=named(row))
+                raise DivergedError("the loss is not finite", moment, [batch])
+        self._update(group, moment)
+        state.step += 1
+        state.batches += len(group)
+        return moment.losses, lr, images
+
+    def _forward(self, batch: Batch, is_own: bool) -> tuple[Tensor, int]:
+        """The five losses to differentiate, and the number of images; of several processes, the
+        losses are this one's part of the mean over all, and the images those of all."""
+        images, targets = batch
+        model = self.state.model
+        device = next(model.parameters()).device
         moved_images, moved = to_device(images, targets, device)
-        with precision.autocast():
-            losses: dict[str, Tensor] = model(moved_images, moved)
-            loss = torch.stack(list(losses.values())).sum()
-        values = loss_values(losses)
-        lr = float(schedule.get_last_lr()[0])
-        if not math.isfinite(values["loss"]):
-            raise DivergedError(diverged("loss", lr, values, targets))
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
-        norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
-        if not (scaler.is_enabled() or torch.isfinite(norm)):
-            raise DivergedError(diverged("gradient", lr, values, targets))
-        if clip_norm > 0:
-            nn.utils.clip_grads_with_norm_(model.parameters(), clip_norm, norm)
-        scale = scaler.get_scale()
-        scaler.step(optimizer)
-        scaler.update()
-        if scaler.get_scale() >= scale:  # else float16 overflowed, and the step was skipped
-            schedule.step()
-        end = time.perf_counter()
-        on_step(StepReport(values, lr, len(images), end - start, loaded - start))
-        start = end
+        seeds = [sampling_seed(self.seed, self.state.epoch, t["image_id"]) for t in targets]
+        agree = self.processes.largest if self.processes.count > 1 else None
+        with self.precision.autocast(), sampling_from(model, seeds), padding_to(model, agree):
+            losses: dict[str, Tensor] = self.network(moved_images, moved)
+        stacked = torch.stack([losses[name].float() for name in LOSSES])
+        if self.processes.count == 1:
+            return stacked, len(images)
+        counts = torch.cat([counts_of(model), torch.tensor([len(images)], device=device)]) * is_own
+        weights, total = self._weights(counts)
+        return stacked * weights, total
+
+    def _weights(self, counts: Tensor) -> tuple[Tensor, int]:
+        """What to multiply this process's losses with so that their mean over the processes is the
+        mean over all their images' anchors and RoIs, as it would be in one process; and how many
+        images there are."""
+        stacked = self.processes.stack(counts)
+        shares = counts * self.processes.count / stacked.sum(0).clamp(min=1)
+        columns = [MEAN_OVER[name] for name in LOSSES]
+        return shares[columns], int(stacked[:, -1].sum())
+
+    def _update(self, group: list[Batch], moment: Moment) -> None:
+        """Move the weights, unless the gradient is no number."""
+        state = self.state
+        state.scaler.unscale_(state.optimizer)
+        gradients = [p.grad for p in state.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if not (state.scaler.is_enabled() or torch.isfinite(norm)):
+            raise DivergedError("the gradient is not finite", moment, group)
+        if self.clip_norm > 0:
+            nn.utils.clip_grads_with_norm_(state.model.parameters(), self.clip_norm, norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        if moment.scale and state.scaler.get_scale() < moment.scale:  # float16 overflowed, no step
+            state.overflows += 1
+            if state.overflows == MOST_OVERFLOWS:
+                what = f"{MOST_OVERFLOWS} steps in a row overflowed in float16, the last one"
+                raise DivergedError(what, moment, group)
+            return
+        state.overflows = 0
+        state.schedule.step()
+        if state.average is not None:
+            state.average.update_parameters(state.model)
+
+    def _unsynchronised(self) -> contextlib.AbstractContextManager[Any]:
+        """Within, gradients are added up in each process alone."""
+        if self.processes.count == 1:
+            return contextlib.nullcontext()
+        return self.network.no_sync()  # type: ignore[operator]
 
 
-def diverged(what: str, lr: float, losses: dict[str, float], targets: list[Target]) -> str:
-    """The message of a training that came to something that is no number."""
-    ids = [target["image_id"] for target in targets]
-    return (
-        f"the {what} is not finite at learning rate {lr:.2e} ({_shown(losses)}; images {ids}); "
-        "lower --lr, lengthen --warmup or set --clip-norm"
-    )
-
-
-def _shown(losses: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in losses.items())
-
-
-@torch.inference_mode()
-def evaluate(
-    model: MaskRCNN,
-    batches: Iterable[Batch],
-    precision: Precision,
-    on_image: Callable[[int, Prediction], None],
-    with_losses: bool = True,
-) -> dict[str, float]:
-    """Detect in every image and return the mean losses (empty without ``with_losses``).
-
-    ``on_image`` hears each image id with its prediction. The model is left in evaluation mode.
-
-    Raises:
-        DivergedError: a mean loss is not finite.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    sums: dict[str, float] = {}
-    count = 0
-    for images, targets in batches:
-        moved_images, moved = to_device(images, targets, device)
-        with precision.autocast():
-            predictions, losses = detect(model, moved_images, moved if with_losses else None)
-        for target, prediction in zip(targets, predictions, strict=True):
-            on_image(target["image_id"], prediction)
-        if with_losses:
-            for name, value in loss_values(losses).items():
-                sums[name] = sums.get(name, 0.0) + value * len(images)
-        count += len(images)
-    means = {name: value / count for name, value in sums.items()}
-    if not all(map(math.isfinite, means.values())):
-        raise DivergedError(f"the validation loss is not finite: {_shown(means)}; lower --lr")
-    return means
+def sampling_seed(seed: int, epoch: int, image_id: int) -> int:
+    """What the anchors and RoIs of an image are drawn from in an epoch."""
+    return int(np.random.SeedSequence((seed, epoch, image_id)).generate_state(1)[0])
 
 
 def to_device(
@@ -149,7 +173,7 @@ def to_device(
     return [image.to(device, non_blocking=True) for image in images], moved
 
 
-def loss_values(losses: dict[str, Tensor]) -> dict[str, float]:
+def named(losses: Tensor) -> dict[str, float]:
     """The five losses and their sum ``loss`` as numbers, in one transfer from the device."""
-    values = torch.stack([losses[name].detach().float() for name in LOSSES]).tolist()
+    values = losses.detach().tolist()
     return {"loss": sum(values), **dict(zip(LOSSES, values, strict=True))}

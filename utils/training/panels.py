@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Sequence
+from itertools import chain, islice
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from my_dataset import InstanceDataset
-from nets.contract import Prediction
-from utils.data.loader import EpochSampler, SampleKey
+from nets.contract import Prediction, Target
+from utils.data.epoch_batches import EpochBatches, SampleKey
 from utils.drawing import (
     DrawnObject,
     draw_objects,
@@ -21,16 +23,40 @@ from utils.drawing import (
 )
 
 MOST_IMAGES, COLUMNS = 8, 4
+AUGMENTED_IMAGES = 2
 
 
-def training_panel(dataset: InstanceDataset, sampler: EpochSampler) -> Image.Image:
+def training_panel(dataset: InstanceDataset, batches: EpochBatches) -> Image.Image:
     """The first samples of an epoch as the network gets them: augmented pixels, boxes, masks."""
+    keys = list(islice(chain.from_iterable(batches), MOST_IMAGES))
+    samples = [dataset[key] for key in keys]
+    captions = [dataset.data.name_of(dataset.data.images[key.number]) for key in keys]
+    return batch_panel(samples, captions, dataset.data.classes)
+
+
+def batch_panel(
+    samples: Sequence[tuple[Tensor, Target]], captions: Sequence[str], classes: Sequence[str]
+) -> Image.Image:
+    """Up to eight samples as the network gets them."""
+    pictures = [_sample_picture(*sample, classes) for sample in samples[:MOST_IMAGES]]
+    return panel(pictures, captions[:MOST_IMAGES], COLUMNS)
+
+
+def augmentation_panel(dataset: InstanceDataset) -> Image.Image:
+    """What the augmentation makes of the first two training images with objects: a row for each,
+    the image as it is, then as three draws show it to the network, with boxes and masks."""
     pictures, captions = [], []
-    for key in islice(sampler, MOST_IMAGES):
-        image, target = dataset[key]
-        pixels = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-        pictures.append(_picture(pixels, target_objects(target, dataset.data.classes)))
-        captions.append(dataset.data.name_of(dataset.data.images[key.number]))
+    records = dataset.data.images
+    with_objects_first = sorted(range(len(records)), key=lambda i: not records[i].instances)
+    for number in with_objects_first[:AUGMENTED_IMAGES]:
+        key = SampleKey(0, number)
+        pixels, record = dataset.read(key)
+        pictures.append(_picture(pixels, recorded_objects(record, dataset.data.classes)))
+        captions.append(dataset.data.name_of(record))
+        for draw in range(1, COLUMNS):
+            image, target = dataset.augmented(key, number * COLUMNS + draw)
+            pictures.append(_sample_picture(image, target, dataset.data.classes))
+            captions.append(f"draw {draw}")
     return panel(pictures, captions, COLUMNS)
 
 
@@ -68,6 +94,10 @@ class ValidationPanels:
             objects = predicted_objects(found, self.classes, self.score_threshold) if found else []
             pictures.append(_picture(pixels, objects))
         return panel(pictures, self.captions, COLUMNS)
+
+
+def _sample_picture(image: Tensor, target: Target, classes: Sequence[str]) -> Image.Image:
+    return _picture(image.permute(1, 2, 0).numpy(), target_objects(target, classes))
 
 
 def _picture(pixels: np.ndarray, objects: list[DrawnObject]) -> Image.Image:

@@ -2,46 +2,73 @@
 
 from __future__ import annotations
 
-import csv
-import logging
+import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any
 
-import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
-from utils.evaluation.coco_evaluator import IOU_TYPES, NAMES, Metrics
-from utils.training.engine import LOSSES, StepReport
+from utils.evaluation.coco_evaluator import Metrics
+from utils.training.curves import Curves
+from utils.training.results import Results, csv_columns
 from utils.training.run_folder import RunFolder
+from utils.training.step_report import (
+    IMAGES_PER_SECOND,
+    StepReport,
+    loss_tag,
+    report_of,
+    row_of,
+    speed,
+    summary,
+)
+from utils.training.text_log import log, only_warning
 
-log = logging.getLogger("maskrcnn")
-log.addHandler(logging.NullHandler())  # silent until open_log
 POINTS_PER_EPOCH = 100  # TensorBoard points per training curve; more only makes the files larger
 SECONDS_BETWEEN_LINES = 30.0  # progress where there is no terminal
 
 
 class Recorder:
-    """The four sinks of one training run. Use it as a context manager; it closes them all."""
+    """The four sinks of one training run. Use it as a context manager; it closes them all.
+
+    ``resumed`` is what ``to_dict`` of the recorder of an earlier part of the run gave: what that
+    part recorded after it is struck out, as it is trained and recorded again.
+    """
 
     def __init__(
-        self, folder: RunFolder, classes: Sequence[str], epochs: int, steps_per_epoch: int
+        self,
+        folder: RunFolder,
+        classes: Sequence[str],
+        epochs: int,
+        steps_per_epoch: int,
+        resumed: dict[str, Any] | None = None,
     ) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only needed here
-
         self.folder = folder
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
-        self.columns = csv_columns(classes)
-        self.writer = SummaryWriter(str(folder.record))
         self.every = max(1, steps_per_epoch // POINTS_PER_EPOCH)
         self.step_number = 0
+        self.rows = 0  # of results.csv: epochs that are finished
         self.window: list[StepReport] = []
-        self.per_step_tags: set[str] = set()
         self.epoch_reports: list[StepReport] = []
+        # Of the last step, within an epoch: what comes after it may be recorded at the same step,
+        # so a resumed run strikes that step out as well and adds these again.
+        self.points: dict[str, float] = {}
+        purge = None
+        if resumed is not None:
+            self.step_number = resumed["step"]
+            self.window, self.epoch_reports = (
+                [report_of(row) for row in resumed[name].tolist()] for name in ("window", "epoch")
+            )
+            self.rows, self.points = resumed["rows"], resumed["points"]
+            purge = self.step_number + (not self.epoch_reports)
+        self.results = Results(folder.record, csv_columns(classes), self.rows)
+        self.curves = Curves(folder.record, purge)
+        self.curves.points(self.points, self.step_number)
         self.last_line = time.monotonic()
         self.bar: tqdm | None = None
 
@@ -55,16 +82,29 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self._close_bar()
-        self.writer.close()
+        self.curves.close()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to go on recording; plain values and tensors."""
+        return {
+            "step": self.step_number,
+            "rows": self.rows,
+            "points": self.points,
+            "window": torch.tensor([row_of(report) for report in self.window], dtype=torch.double),
+            "epoch": torch.tensor(
+                [row_of(report) for report in self.epoch_reports], dtype=torch.double
+            ),
+        }
 
     def start_epoch(self, epoch: int) -> None:
         """Open the progress bar; it is shown on terminals only."""
         self.epoch = epoch
-        self.epoch_reports = []
+        self.rows = epoch
         self.epoch_started = time.monotonic()
         columns, rows = shutil.get_terminal_size()  # never 0, as tqdm would find in some
         self.bar = tqdm(
             total=self.steps_per_epoch,
+            initial=len(self.epoch_reports),
             desc=f"epoch {epoch + 1}/{self.epochs}",
             bar_format="{desc} {percentage:3.0f}% {n_fmt}/{total_fmt}{postfix}",
             disable=not sys.stderr.isatty(),
@@ -76,17 +116,17 @@ class Recorder:
     def step(self, report: StepReport) -> None:
         """Take the report of one training step."""
         self.step_number += 1
+        self.points = {}
         self.window.append(report)
         self.epoch_reports.append(report)
-        if len(self.window) == self.every:
-            for tag, value in summary(self.window).items():
-                self.per_step_tags.add(tag)
-                self.writer.add_scalar(tag, value, self.step_number)
+        if len(self.window) >= self.every:  # more, if epochs were longer before a resume
+            self.points = {**summary(self.window), **speed(self.window)}
+            self.curves.points(self.points, self.step_number)
             self.window = []
         assert self.bar is not None
         self.bar.set_postfix_str(self._status(report), refresh=False)
         self.bar.update()
-        done = self.step_number - self.epoch * self.steps_per_epoch
+        done = len(self.epoch_reports)
         if done == self.steps_per_epoch:
             self.bar.clear()  # validation has a bar of its own
         now = time.monotonic()
@@ -95,31 +135,40 @@ class Recorder:
             log.info("epoch %d/%d step %d/%d %s", self.epoch + 1, self.epochs, done,
                      self.steps_per_epoch, self._status(report))  # fmt: skip
 
-    def end_epoch(self, val_losses: dict[str, float], metrics: Metrics) -> None:
-        """Record the epoch everywhere."""
+    def end_epoch(self, val_losses: dict[str, float], metrics: Metrics, is_best: bool) -> None:
+        """Record the epoch everywhere; ``metrics.json`` holds those of the best one."""
         self._close_bar()
+        trained = summary(self.epoch_reports)
         row: Metrics = {
-            **summary(self.epoch_reports),
+            **trained,
             **{loss_tag("val", name): value for name, value in val_losses.items()},
             **metrics,
         }
-        for tag, value in row.items():
-            if tag not in self.per_step_tags:
-                self.writer.add_scalar(tag, value, self.step_number)
-        self.writer.flush()
-        self._append_row({"epoch": self.epoch, "step": self.step_number, **row})
+        validated = {tag: value for tag, value in row.items() if tag not in trained}
+        self.curves.points(validated, self.step_number)  # the others have one, point by point
+        self.curves.flush()
+        self.results.append({"epoch": self.epoch, "step": self.step_number, **row})
+        if is_best:
+            self.folder.write_json("metrics.json", metrics)
+        self.rows = self.epoch + 1
+        row |= speed(self.epoch_reports)
+        self.epoch_reports, self.points = [], {}
         seconds = time.monotonic() - self.epoch_started
         log.info("%s", epoch_line(self.epoch, self.epochs, row, seconds))
 
-    def picture(self, tag: str, picture: Image.Image, file_name: str | None = None) -> None:
+    def picture(
+        self, tag: str, draw: Callable[[], Image.Image], file_name: str | None = None
+    ) -> None:
         """Show a picture in TensorBoard and, with a file name, keep it in the run's folder."""
-        self.writer.add_image(tag, np.asarray(picture), self.step_number, dataformats="HWC")
+        picture = draw()
+        self.curves.picture(tag, picture, self.step_number)
         if file_name:
-            picture.save(self.folder.record / file_name, quality=90)
+            with only_warning():
+                picture.save(self.folder.record / file_name, quality=90)
 
     def text(self, tag: str, text: str) -> None:
         """Show a text in TensorBoard."""
-        self.writer.add_text(tag, text, self.step_number)
+        self.curves.text(tag, text, self.step_number)
 
     def _status(self, report: StepReport) -> str:
         losses = report.losses
@@ -133,20 +182,11 @@ class Recorder:
         }
         shown = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
         recent = self.epoch_reports[-20:]
-        speed = summary(recent)["train/images_per_second"]
-        left = self.epochs * self.steps_per_epoch - self.step_number
+        images_per_second = speed(recent)[IMAGES_PER_SECOND]
+        left = (self.epochs - self.epoch) * self.steps_per_epoch - len(self.epoch_reports)
         eta = left * sum(r.seconds for r in recent) / len(recent)
         # The most wanted first: a narrow terminal cuts the end off.
-        return f"ETA {duration(eta)} {speed:.1f} img/s {shown} lr {report.lr:.1e}"
-
-    def _append_row(self, row: dict[str, float]) -> None:
-        path = self.folder.record / "results.csv"
-        is_new = not path.exists()
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
-            if is_new:
-                writer.writeheader()
-            writer.writerow({name: _short(value) for name, value in row.items()})
+        return f"ETA {duration(eta)} {images_per_second:.1f} img/s {shown} lr {report.lr:.1e}"
 
     def _close_bar(self) -> None:
         if self.bar is not None:
@@ -154,36 +194,20 @@ class Recorder:
             self.bar = None
 
 
-def summary(reports: Sequence[StepReport]) -> Metrics:
-    """Means over steps by TensorBoard tag; the learning rate is the last one's."""
-    seconds = sum(report.seconds for report in reports)
-    means = {
-        loss_tag("train", name): sum(report.losses[name] for report in reports) / len(reports)
-        for name in ("loss", *LOSSES)
-    }
-    return {
-        **means,
-        "lr": reports[-1].lr,
-        "train/images_per_second": sum(report.images for report in reports) / seconds,
-        "train/data_wait_share": sum(report.wait_seconds for report in reports) / seconds,
-    }
+class NoRecorder(contextlib.AbstractContextManager["NoRecorder"]):
+    """Stands in for a ``Recorder`` in the processes of a run that do not record."""
 
+    def __exit__(self, *_: object) -> None:
+        pass
 
-def loss_tag(phase: str, name: str) -> str:
-    """``train/loss``, ``train/loss_mask``, ``val/loss``..."""
-    return f"{phase}/{name}"
+    def _nothing(self, *_: object) -> None:
+        pass
 
+    start_epoch = step = end_epoch = picture = text = _nothing
 
-def csv_columns(classes: Sequence[str]) -> list[str]:
-    """The columns of ``results.csv``, the same ones in the same order for the whole run."""
-    losses = ("loss", *LOSSES)
-    columns = ["epoch", "step", *(loss_tag("train", name) for name in losses)]
-    columns += [*(loss_tag("val", name) for name in losses), "lr"]
-    columns += ["train/images_per_second", "train/data_wait_share"]
-    for iou_type in IOU_TYPES:
-        columns += [f"{iou_type}/{name}" for name in NAMES]
-        columns += [f"{iou_type}/{name}/{label}" for label in classes for name in ("AP", "AP50")]
-    return columns
+    def to_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
 
 def epoch_line(epoch: int, epochs: int, row: Metrics, seconds: float) -> str:
@@ -197,7 +221,7 @@ def epoch_line(epoch: int, epochs: int, row: Metrics, seconds: float) -> str:
         f"  train loss {shown('train/loss')}  val loss {shown('val/loss')}"
         f"  bbox AP {shown('bbox/AP')} AP50 {shown('bbox/AP50')}"
         f"  segm AP {shown('segm/AP')} AP50 {shown('segm/AP50')}"
-        f"  {row['train/images_per_second']:.1f} img/s  {duration(seconds)}"
+        f"  {row[IMAGES_PER_SECOND]:.1f} img/s  {duration(seconds)}"
     )
 
 
@@ -206,25 +230,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def open_log(path: Path) -> None:
-    """Send the run's messages to the console and, with times, to the text log."""
-    log.setLevel(logging.INFO)
-    log.handlers.clear()
-    log.addHandler(_ConsoleHandler())
-    to_file = logging.FileHandler(path, encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(to_file)
-
-
-class _ConsoleHandler(logging.Handler):
-    """Prints around the progress bar; errors are left to the command, which prints them last."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno < logging.ERROR:
-            tqdm.write(self.format(record), file=sys.stdout)
-
-
-def _short(value: float) -> float | str:
-    return value if isinstance(value, int) else f"{value:.6g}"

@@ -9,7 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from utils.config import TrainConfig
 from utils.folders import numbered, safe_name, write_json
+from utils.processes import Processes
+from utils.training.text_log import only_warning
 
 PACKAGES = ("torch", "torchvision", "pycocotools", "pillow", "numpy", "tensorboard", "tqdm")
 RESERVED = ("test", "predict")  # runs/test and runs/predict belong to the other two commands
@@ -53,9 +56,21 @@ class RunFolder:
         folder.log.parent.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @classmethod
+    def holding(cls, weights_file: Path) -> RunFolder | None:
+        """The run whose ``weights/<name>/`` a file lies in; None if it lies elsewhere."""
+        folder = weights_file.resolve().parent
+        if folder.parent.name != "weights":
+            return None
+        found = cls(folder.name, folder.parent.parent)
+        found.record.mkdir(parents=True, exist_ok=True)
+        found.log.parent.mkdir(parents=True, exist_ok=True)
+        return found
+
     def write_json(self, file_name: str, content: Any) -> None:
         """Write one record of the run."""
-        write_json(self.record / file_name, content)
+        with only_warning():
+            write_json(self.record / file_name, content)
 
 
 def environment(device: str, precision: str) -> dict[str, Any]:
@@ -67,3 +82,16 @@ def environment(device: str, precision: str) -> dict[str, Any]:
         "precision": precision,
         **{package: metadata.version(package) for package in PACKAGES},
     }
+
+
+def open_folder(config: TrainConfig, saved: Path | None, processes: Processes) -> RunFolder:
+    """The folder of the run that the ``saved`` file is of, or a new one; the same in all
+    processes."""
+    folder = None
+    if processes.is_first:
+        folder = RunFolder.holding(saved) if saved else None
+        name = config.name or Path(config.data).resolve().name
+        folder = folder or RunFolder.create(config.output_root, name)
+    found = processes.from_first(folder)
+    assert found is not None
+    return found

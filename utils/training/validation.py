@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from torchvision.models.detection import MaskRCNN
 from tqdm import tqdm
 
 from my_dataset import InstanceDataset
-from nets.contract import Prediction
 from nets.weights_file import WeightsFile
 from utils.data.loader import Batch
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics
-from utils.training.engine import evaluate
+from utils.evaluation.judge import judge, judge_together, mean_losses
+from utils.interruption import Interruption
+from utils.processes import ALONE, Processes
 from utils.training.panels import ValidationPanels
 
 
 class Validation:
-    """One pass over the held-out images that gives everything a run records of them."""
+    """One pass over the held-out images that gives everything a run records of them.
+
+    ``batches`` are this process's share of the images, ``seconds`` is what the last pass took.
+    """
+
+    seconds = 0.0
 
     def __init__(
-        self, dataset: InstanceDataset, batches: Iterable[Batch], precision: Precision
+        self,
+        dataset: InstanceDataset,
+        batches: Iterable[Batch],
+        precision: Precision,
+        processes: Processes = ALONE,
     ) -> None:
         self.batches = batches
         self.precision = precision
+        self.processes = processes
         self.evaluator = CocoEvaluator(dataset.data)
         self.panels = ValidationPanels(dataset, WeightsFile.score_threshold)
 
-    def run(self, model: MaskRCNN) -> tuple[dict[str, float], Metrics]:
-        """The mean losses and the metrics of the model as it is."""
+    def run(self, model: MaskRCNN, interruption: Interruption) -> tuple[dict[str, float], Metrics]:
+        """The mean losses and the metrics of the model as it is, the same in all processes.
 
-        def take(image_id: int, prediction: Prediction) -> None:
-            self.evaluator.process(image_id, prediction)
-            self.panels.take(image_id, prediction)
-
-        self.evaluator.reset()
-        progress = tqdm(self.batches, "validating", unit="image", leave=False, disable=None)
-        losses = evaluate(model, progress, self.precision, take)
-        return losses, self.evaluator.evaluate()
+        Raises:
+            Stopped: a process was asked to end.
+            DivergedError: a mean loss is not finite.
+        """
+        started = time.perf_counter()
+        hidden = None if self.processes.is_first else True
+        progress = tqdm(self.batches, "validating", unit="image", leave=False, disable=hidden)
+        judged = judge_together(
+            judge(model, progress, self.precision), self.processes, lambda: interruption.urged
+        )
+        # A time limit waits: one shorter than the judging would never be got past.
+        interruption.check(self.processes, minds_time=False)
+        numbers: tuple[dict[str, float], Metrics] = ({}, {})
+        if judged is not None:
+            self.evaluator.reset()
+            for image_id, prediction, _ in judged:
+                self.evaluator.process(image_id, prediction)
+                self.panels.take(image_id, prediction)
+            numbers = mean_losses(judged), self.evaluator.evaluate()
+        numbers = self.processes.from_first(numbers)
+        self.seconds = time.perf_counter() - started
+        return numbers

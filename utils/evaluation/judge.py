@@ -1,0 +1,84 @@
+"""Detections and losses of labelled images, in one process or several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torchvision.models.detection import MaskRCNN
+
+from nets.contract import Prediction
+from nets.detect import detect
+from utils.data.loader import Batch
+from utils.device import Precision
+from utils.processes import Processes
+from utils.training.diverged import DivergedError, shown
+from utils.training.engine import named, to_device
+from utils.training.step_report import LOSSES
+
+
+class Judged(NamedTuple):
+    """What a model found in one image, and its losses (empty if they were not wanted)."""
+
+    image_id: int
+    prediction: Prediction
+    losses: dict[str, float]
+
+
+@torch.inference_mode()
+def judge(
+    model: MaskRCNN, batches: Iterable[Batch], precision: Precision, with_losses: bool = True
+) -> Iterator[Judged]:
+    """Detect in every image. The model is left in evaluation mode.
+
+    In a batch of several images each has the losses of the batch.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    for images, targets in batches:
+        moved_images, moved = to_device(images, targets, device)
+        with precision.autocast():
+            predictions, losses = detect(model, moved_images, moved if with_losses else None)
+        values: dict[str, float] = {}
+        if with_losses:
+            values = named(torch.stack([losses[name].float() for name in LOSSES]))
+        for target, prediction in zip(targets, predictions, strict=True):
+            yield Judged(target["image_id"], prediction, values)
+
+
+def judge_together(
+    judged: Iterable[Judged], processes: Processes, asked_to_stop: Callable[[], int] = int
+) -> list[Judged] | None:
+    """What all processes' shares of the images came to, by image id; None but in the first one.
+
+    A process that is asked to stop leaves the rest of its share out; who needs all of them looks
+    whether it was, in all processes.
+    """
+    mine: list[Judged] = []
+    for one in judged:
+        mine.append(one)
+        if asked_to_stop():
+            break
+    everyone = processes.gather(mine)
+    if everyone is None:
+        return None
+    by_id = {one.image_id: one for share in everyone for one in share}
+    return [by_id[image_id] for image_id in sorted(by_id)]
+
+
+def mean_losses(judged: Sequence[Judged]) -> dict[str, float]:
+    """The mean over images of each loss.
+
+    Raises:
+        DivergedError: one is not finite.
+    """
+    if not judged:
+        return {}
+    means = {
+        name: sum(one.losses[name] for one in judged) / len(judged) for name in judged[0].losses
+    }
+    if not all(map(math.isfinite, means.values())):
+        raise DivergedError(f"the validation loss is not finite ({shown(means)}); lower --lr")
+    return means
