@@ -188,7 +188,7 @@ def detections(record, classes):
 def test_every_format_gives_the_same_ap(thirty_scenes):
     metrics = {}
     for format, data in thirty_scenes.items():
-        evaluator = CocoEvaluator(data, "pycocotools")
+        evaluator = CocoEvaluator(data)
         for record in data.images:
             evaluator.process(record.image_id, detections(record, data.classes))
         metrics[format] = evaluator.evaluate()
