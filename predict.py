@@ -23,7 +23,7 @@ from utils.device import choose_device, choose_precision
 from utils.exit_codes import run
 from utils.folders import new_folder
 from utils.prediction.outputs import PredictionWriter
-from utils.prediction.predictor import Predictor
+from utils.prediction.predictor import Predictor, thresholds_in_words
 from utils.prediction.sources import find_images, labelled_images
 from utils.processes import Processes, start_processes
 from utils.weights_lookup import find_weights, run_name
@@ -52,7 +52,7 @@ def predict(config: PredictConfig, device: torch.device, processes: Processes) -
             weights.channels,
         )  # fmt: skip
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
-    print(f"{len(images)} images, score threshold {predictor.score_threshold}")
+    print(f"{len(images)} images, {thresholds_in_words(weights, config.score_threshold)}")
 
     wanted = config.output or config.output_root / "runs" / "predict" / run_name(path)
     folder = processes.from_first(new_folder(wanted) if processes.is_first else wanted)

@@ -1,52 +1,89 @@
-"""Judge a weights file on labelled images: COCO AP of boxes and masks, overall and per class.
+"""Judge weights files, or predictions of any tool, on labelled images.
 
 python test.py                                          # newest run, its held-out images
 python test.py --weights weights/PennFudanPed/best.pth
 python test.py --weights best.pth --data other_folder
+python test.py --weights weights/first/best.pth weights/second/best.pth    # which is better?
+python test.py --weights best.pth --operating-point recall=0.95 --store
+python test.py --data my_folder --predictions results.json
+python test.py --compare runs/first runs/second
 torchrun --nproc-per-node 2 test.py --weights best.pth
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
+from my_dataset import InstanceDataset
 from nets.mask_rcnn import input_size
-from nets.weights_file import load_weights
+from nets.weights_file import load_weights, store_operating_point
 from utils.command_line import parse
 from utils.config import TestConfig
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.loader import eval_loader, worker_count
+from utils.data.splits import Split
 from utils.device import choose_device, choose_precision
 from utils.doctor.examination import check_sizes
-from utils.evaluation.coco_evaluator import CocoEvaluator
-from utils.evaluation.judge import judge, judge_together
-from utils.evaluation.table import metrics_table
+from utils.evaluation.assessment import Assessment, assess
+from utils.evaluation.difference_text import describe_difference
+from utils.evaluation.judge import predictions_of
+from utils.evaluation.operating_point import stored_point
+from utils.evaluation.predictions_file import read_predictions
+from utils.evaluation.table import describe
 from utils.exit_codes import run
 from utils.folders import new_folder, write_json
-from utils.open_data import open_evaluation_data
+from utils.open_judged_data import open_evaluation_data, open_labels
 from utils.processes import Processes, start_processes
-from utils.weights_lookup import find_weights, run_name
+from utils.report.outputs import write_assessment
+from utils.report.run_comparison import compare_runs
+from utils.report.run_record import read_run
+from utils.weights_lookup import find_weights, run_name, run_record
+
+NEWEST = ("best.pth",)
+
+
+class Judged(NamedTuple):
+    """One of the models that are judged, by the name that tells it from the others."""
+
+    name: str
+    assessment: Assessment
+    dataset: InstanceDataset
 
 
 def main(config: TestConfig) -> None:
+    if config.compare:
+        print(compare_runs(config.compare))
+        return
+    limit_pixels(config.max_pixels)
     device = choose_device(config.device)
     with start_processes(device) as processes:
-        judge_weights(config, device, processes)
+        judged: list[Judged] = []
+        for name in config.weights or (() if config.predictions else NEWEST):
+            judged += judge_weights(config, name, device, processes)
+        if processes.is_first:
+            own = judged[0].dataset if judged else None
+            judged += [judge_file(config, path, own) for path in config.predictions]
+            for other in judged[1:]:
+                print(f"\n{describe_difference(*judged[0][:2], *other[:2])}")
 
 
-def judge_weights(config: TestConfig, device: torch.device, processes: Processes) -> None:
-    """All processes together judge the images; the first one reports."""
-    limit_pixels(config.max_pixels)
-
-    path = find_weights(config.weights, config.output_root)
+def judge_weights(
+    config: TestConfig, name: str, device: torch.device, processes: Processes
+) -> list[Judged]:
+    """All processes together look at the images; the first one reports and has the result."""
+    path = find_weights(name, config.output_root)
     weights = load_weights(path, config.classes)
     check_reading_rule(weights.preprocessing)
     precision = choose_precision(config.precision, device, weights.precision)
     model = weights.build().to(device, memory_format=precision.memory_format)
+    most = model.roi_heads.detections_per_img
+    model.roi_heads.detections_per_img = max(most, config.max_dets)
     dataset = open_evaluation_data(
         weights.data,
         weights.classes,
@@ -58,26 +95,70 @@ def judge_weights(config: TestConfig, device: torch.device, processes: Processes
     )
     check_sizes(dataset.data.images, *input_size(model))
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
-    print(f"data {dataset.data.root}: {len(dataset)} images")
+    tell(dataset)
 
     batches = eval_loader(
         dataset, worker_count(config.workers, device.type), device.type == "cuda",
         config.worker_timeout, processes.rank, processes.count,
     )  # fmt: skip
-    hidden = None if processes.is_first else True
-    progress = tqdm(batches, "testing", unit="image", leave=False, disable=hidden)
-    judged = judge_together(judge(model, progress, precision, with_losses=False), processes)
-    if judged is None:
-        return
-    evaluator = CocoEvaluator(dataset.data)
-    for image_id, prediction, _ in judged:
-        evaluator.process(image_id, prediction)
-    metrics = evaluator.evaluate()
+    predictions = predictions_of(model, batches, precision, processes)
+    if predictions is None:
+        return []
+    point = config.operating_point or stored_point(weights)
+    assessment = assess(
+        dataset.data, predictions, point, max_dets=config.max_dets, input_size=input_size(model)
+    )
+    report(config, path, assessment, dataset)
+    if config.store:
+        store_operating_point(path, assessment.operating_point.to_dict())
+        print(f"score thresholds stored in {path}")
+    return [Judged(str(path), assessment, dataset)]
 
-    folder = new_folder(config.output or config.output_root / "runs" / "test" / run_name(path))
-    write_json(folder / "metrics.json", metrics)
-    print(metrics_table(metrics, dataset.data.classes))
-    print(f"written: {folder / 'metrics.json'}")
+
+def judge_file(config: TestConfig, path: Path, dataset: InstanceDataset | None) -> Judged:
+    """The predictions of another tool, or of predict.py, against the labels; those of ``--data`` if
+    no weights were judged on others."""
+    dataset = dataset or open_labels(
+        config.data, format=config.format, classes=config.classes, options=config.reading,
+        part=config.split,
+    )  # fmt: skip
+    found = read_predictions(path, dataset.data, config.data or dataset.data.root)
+    print(f"predictions {path}")
+    tell(dataset, found.notes)
+    assessment = assess(
+        dataset.data,
+        found.of_image,
+        config.operating_point or "f1",
+        max_dets=config.max_dets,
+        has_masks=found.has_masks,
+    )
+    report(config, path, assessment, dataset)
+    return Judged(str(path), assessment, dataset)
+
+
+def tell(dataset: InstanceDataset, notes: Sequence[str] = ()) -> None:
+    """Print what is judged, and what is left out."""
+    print(f"data {dataset.data.root}: {len(dataset)} images")
+    for note in (*dataset.data.notes, *notes):
+        print(f"note: {note}")
+
+
+def report(
+    config: TestConfig, path: Path, assessment: Assessment, dataset: InstanceDataset
+) -> None:
+    """Print what was found out about a file, and leave it in a folder."""
+    name = run_name(path)
+    folder = config.output or config.output_root / "runs" / "test" / name
+    if config.output and len(config.weights) + len(config.predictions) > 1:
+        folder = config.output / name
+    folder, trained_in = new_folder(folder), run_record(path)
+    judged = Split((), dataset.data.names(), 0, dataset.data.fingerprint())
+    write_json(folder / "split.json", judged.to_dict())  # what --compare holds against others
+    print(describe(assessment))
+    write_assessment(
+        folder, assessment, dataset, name, str(path), read_run(trained_in) if trained_in else None
+    )
+    print(f"written: {folder / 'metrics.json'}, {folder / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ tensorboard --logdir runs
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
@@ -48,6 +47,7 @@ from utils.training.batches import Batches, batches_of
 from utils.training.checkpoint import BEST, NO_BEST, Checkpoints, check_space, space_wanted
 from utils.training.diverged import keeping_batch
 from utils.training.engine import Trainer
+from utils.training.final_report import report_best
 from utils.training.forecast import Forecast, recorded_step_seconds
 from utils.training.keeper import Keeper
 from utils.training.network import open_network, reopen_network
@@ -89,6 +89,9 @@ def main(config: TrainConfig) -> None:
             run = open_run(config, device, processes, config.output_root)
             interruption.limit(run.config.time_limit)
             train(run, interruption)
+            report_best(
+                run.folder, run.data.val, run.batches.val, device, run.trainer.precision, processes
+            )
             say_goodbye(run.folder, run.keeper.checkpoints)
 
 
@@ -121,12 +124,13 @@ def train(run: Run, interruption: Interruption) -> None:
                 recorder.step(report)
                 keeper.after_step()
                 interruption.check(processes)
-            losses, metrics = run.validation.run(state.judged, interruption)
-            is_best = keeper.checkpoints.judge(state.epoch, metrics)
-            recorder.end_epoch(losses, metrics, is_best)
+            validated = run.validation.run(state.judged, interruption)
+            is_best = keeper.checkpoints.judge(state.epoch, validated.metrics)
+            recorder.end_epoch(validated.losses, validated.metrics, is_best)
             picture = "val_pred.jpg" if is_best else None
             recorder.picture("val/predictions", run.validation.panels.found, picture)
-            keeper.end_epoch(metrics, is_best)
+            recorder.pr_curves(run.validation.evaluator)
+            keeper.end_epoch(validated, is_best)
             interruption.check(processes)
 
 
@@ -219,7 +223,7 @@ def open_data(config: TrainConfig, processes: Processes) -> TrainingData:
 def introduce(run: Run) -> None:
     """Record the settings and the pictures that are there before the first step."""
     recorder, data = run.recorder, run.data
-    recorder.text("settings", json.dumps(to_dict(run.config), indent=2))
+    recorder.settings(run.config)
     panel = partial(training_panel, data.train, run.batches.order)
     recorder.picture("train/batch0", panel, "train_batch0.jpg")
     panel = partial(augmentation_panel, data.train)

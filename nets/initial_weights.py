@@ -13,15 +13,14 @@ from torchvision.models import ResNet50_Weights, WeightsEnum, get_model_weights
 from torchvision.models.detection import MaskRCNN
 
 from nets.input_channels import fit_input_channels, input_channels
-from nets.weights_file import (
+from nets.state_dict import (
     StateDict,
     WeightsError,
     check_finite,
-    first_line,
     norm_options,
-    read_pth,
     state_dict_of,
 )
+from nets.weights_file import first_line, read_pth
 
 # These tensors depend on the classes; all others must fit, or the file is of another network.
 CLASS_DEPENDENT = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import warnings
 import zipfile
 from dataclasses import dataclass, field, fields, replace
@@ -19,28 +18,24 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from nets.input_channels import RGB, input_channels
-from nets.mask_rcnn import ARCHITECTURES, COCO_CLASSES, SMALL_CHANNELS, build_model
+from nets.mask_rcnn import build_model
 from nets.out_of_memory import is_out_of_memory
+from nets.state_dict import (
+    StateDict,
+    WeightsError,
+    check_finite,
+    check_known,
+    describe_state_dict,
+    norm_options,
+    state_dict_of,
+)
 from nets.whole_file import replacing, sync_folder
 
 FORMAT_VERSION = 1
 TORCH_FILE_STARTS = (b"PK", b"\x80")  # a zip archive; a pickle, as before torch 1.6
-StateDict = dict[str, Tensor]
-
-# Parameter names before torchvision 0.13, as in weights files published with the old tutorials.
-OLD_NAMES = (
-    (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)$", r"\1.0.\2"),
-    (r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
-)
-OLD_MASK_HEAD = re.compile(r"^roi_heads\.mask_head\.mask_fcn(\d)\.(weight|bias)$")
-
-
-class WeightsError(ValueError):
-    """A weights file is missing, damaged, unsafe or does not fit; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,8 @@ class WeightsFile:
 
     ``options`` are the keyword arguments of ``build_model`` that give the same network again;
     ``precision`` is the number format it was trained and judged in;
+    ``operating_point`` says from which scores on detections count, if that was chosen on the
+    held-out split: a rule and, in label order, ``thresholds`` and what they cost;
     ``data`` names the training data, its fingerprint and split; ``metrics`` are those of ``model``
     on the held-out split.
     """
@@ -61,6 +58,7 @@ class WeightsFile:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     precision: str = ""
     score_threshold: float = 0.5
+    operating_point: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     epoch: int | None = None
@@ -69,6 +67,12 @@ class WeightsFile:
     def channels(self) -> int:
         """Of the images that the network takes; 3 in files that do not say."""
         return self.options.get("channels", RGB)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """From which score on a detection counts, by class in label order."""
+        everywhere = [self.score_threshold] * len(self.classes)
+        return tuple(self.operating_point.get("thresholds", everywhere))
 
     def build(self) -> MaskRCNN:
         """The trained network, in evaluation mode, on the CPU.
@@ -95,6 +99,18 @@ def save_weights(path: Path, weights: WeightsFile, **extra: Any) -> None:
         "versions": {"torch": str(torch.__version__), "torchvision": torchvision.__version__},
     }
     save_atomically(path, content)
+
+
+def store_operating_point(path: Path, operating_point: dict[str, Any]) -> None:
+    """Give a weights file other score thresholds; all else in it stays.
+
+    Raises:
+        WeightsError: the file is none of ours, which has no place for them.
+    """
+    content = read_pth(path)
+    if "format_version" not in content:
+        raise WeightsError(f"{path}: a plain state_dict has no place for score thresholds")
+    save_atomically(path, {**content, "operating_point": operating_point})
 
 
 def save_atomically(path: Path, content: dict[str, Any]) -> None:
@@ -135,24 +151,14 @@ def load_weights(path: Path, classes: tuple[str, ...] | None = None) -> WeightsF
     check_finite(str(path), state_dict_of(content))
     if "format_version" in content:
         weights = weights_of(path, content)
-        if classes and classes != weights.classes:
-            if len(classes) != len(weights.classes):
-                raise WeightsError(
-                    f"{path}: holds {len(weights.classes)} class(es) "
-                    f"({', '.join(weights.classes)}), --classes names {len(classes)}"
-                )
-            weights = replace(weights, classes=classes)
-        return weights
-    model = state_dict_of(content)
-    arch, num_classes = describe_state_dict(path, model)
-    names = classes or tuple(f"class_{i}" for i in range(1, num_classes))
-    if len(names) != num_classes - 1:
+    else:
+        weights = _of_plain(path, state_dict_of(content))
+    if classes and len(classes) != len(weights.classes):
         raise WeightsError(
-            f"{path}: holds {num_classes - 1} class(es) beside background, "
-            f"--classes names {len(names)}"
+            f"{path}: holds {len(weights.classes)} class(es) ({', '.join(weights.classes)}), "
+            f"--classes names {len(classes)}"
         )
-    options = {"channels": input_channels(model), **norm_options(model)}
-    return WeightsFile(arch, num_classes, names, model, options)
+    return replace(weights, classes=classes or weights.classes)
 
 
 def read_pth(path: Path) -> dict[str, Any]:
@@ -173,7 +179,7 @@ def read_pth(path: Path) -> dict[str, Any]:
             "git-lfs pointer was saved under this name"
         )
     damaged = "the file is damaged; copy or download it again, or use an earlier one"
-    is_archive = zipfile.is_zipfile(path)  # with checksums: what it asks memory for is meant
+    is_archive = start.startswith(b"PK")  # with checksums: what it asks memory for is meant
     try:
         if is_archive:
             with zipfile.ZipFile(path) as archive:
@@ -199,90 +205,6 @@ def read_pth(path: Path) -> dict[str, Any]:
     return content
 
 
-def state_dict_of(content: dict[str, Any]) -> StateDict:
-    """The tensors in a file of ours, a torchvision checkpoint or a plain state_dict."""
-    inner = content
-    for key in ("model", "state_dict"):
-        if isinstance(content.get(key), dict):
-            inner = content[key]
-            break
-    return modern_names(inner)
-
-
-def check_finite(source: str, state: StateDict) -> None:
-    """Raise ``WeightsError`` if a number is infinite or NaN: such a network finds nothing."""
-    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
-    if broken:
-        raise WeightsError(
-            f"{source}: {len(broken)} tensor(s) hold numbers that are infinite or NaN, first "
-            f"{broken[0]}; the training that wrote it went wrong, use an earlier file"
-        )
-
-
-def modern_names(state: dict[str, Any]) -> StateDict:
-    """Tensors under the names that current torchvision uses; ``module.`` prefixes go."""
-    renamed: StateDict = {}
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            continue
-        modern = name.removeprefix("module.")
-        for pattern, replacement in OLD_NAMES:
-            modern = re.sub(pattern, replacement, modern)
-        if match := OLD_MASK_HEAD.match(modern):
-            modern = f"roi_heads.mask_head.{int(match[1]) - 1}.0.{match[2]}"
-        renamed[modern] = value
-    return renamed
-
-
-def describe_state_dict(path: Path, state: StateDict) -> tuple[str, int]:
-    """Architecture and class count (background included), read off the tensors.
-
-    Raises:
-        WeightsError: not a Mask R-CNN of an architecture known here.
-    """
-    wanted = (
-        "roi_heads.box_predictor.cls_score.weight",
-        "backbone.fpn.inner_blocks.0.0.weight",
-        "roi_heads.mask_predictor.mask_fcn_logits.weight",  # a Faster R-CNN has none
-    )
-    missing = [name for name in wanted if name not in state]
-    if missing:
-        raise WeightsError(
-            f"{path}: not a torchvision Mask R-CNN with FPN (it has no {missing[0]}); "
-            "known are the files of this program and torchvision's state_dicts"
-        )
-    num_classes = state[wanted[0]].shape[0]
-    if "backbone.body.0.0.weight" in state:
-        return "maskrcnn_mobilenet_v3_large_fpn", num_classes
-    prefix = "backbone.body.layer3."
-    blocks = len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
-    bottleneck = "backbone.body.layer1.0.conv3.weight" in state
-    depth = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101}.get(
-        (blocks, bottleneck)
-    )
-    if depth is None:
-        raise WeightsError(f"{path}: an unknown backbone ({blocks} blocks in its third stage)")
-    small = state[wanted[1]].shape[0] == SMALL_CHANNELS
-    version_2 = "rpn.head.conv.1.0.weight" in state
-    suffix = "_small" if small else "_v2" if version_2 else ""
-    arch = f"maskrcnn_resnet{depth}_fpn{suffix}"
-    _check_known(path, arch)
-    return arch, num_classes
-
-
-def norm_options(state: StateDict) -> dict[str, Any]:
-    """How the batch norms of a plain state_dict were built: keywords of ``build_model``.
-
-    Only norms that train count their batches. torchvision's COCO weights with 91 classes were
-    trained without an epsilon in their frozen norms; other files are read as torchvision would.
-    """
-    if any(name.endswith("num_batches_tracked") for name in state):
-        return {"frozen_norm": False}
-    predictor = state.get("roi_heads.box_predictor.cls_score.weight")
-    is_coco = predictor is not None and predictor.shape[0] == COCO_CLASSES
-    return {"frozen_norm": True, "norm_eps": 0.0 if is_coco else 1e-5}
-
-
 def weights_of(path: Path, content: dict[str, Any]) -> WeightsFile:
     """What ``read_pth`` read of a file of ours; raises ``WeightsError`` if it is incomplete."""
     version = content["format_version"]
@@ -300,13 +222,15 @@ def weights_of(path: Path, content: dict[str, Any]) -> WeightsFile:
         raise WeightsError(
             f"{path}: names {len(weights.classes)} class(es) but has {weights.num_classes - 1}"
         )
-    _check_known(path, weights.arch)
+    check_known(path, weights.arch)
     return weights
 
 
-def _check_known(path: Path, arch: str) -> None:
-    if arch not in ARCHITECTURES:
-        raise WeightsError(f"{path}: holds {arch}, this program knows {', '.join(ARCHITECTURES)}")
+def _of_plain(path: Path, model: StateDict) -> WeightsFile:
+    arch, num_classes = describe_state_dict(path, model)
+    names = tuple(f"class_{i}" for i in range(1, num_classes))
+    options = {"channels": input_channels(model), **norm_options(model)}
+    return WeightsFile(arch, num_classes, names, model, options)
 
 
 def first_line(error: Exception) -> str:

@@ -39,7 +39,8 @@ OPTIONS = {
         "save-every", "deterministic",
     },
     config.TestConfig: COMMON | {
-        "weights", "data", "split", "output", "workers", "worker-timeout",
+        "weights", "data", "split", "output", "workers", "worker-timeout", "predictions", "compare",
+        "max-dets", "operating-point", "store",
     },
     config.PredictConfig: COMMON | {"weights", "source", "data", "score-threshold", "output"},
 }  # fmt: skip

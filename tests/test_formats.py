@@ -14,7 +14,8 @@ from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, encode_mask, instance_masks
 from utils.data_parts import find_parts
 from utils.evaluation.coco_evaluator import CocoEvaluator
-from utils.open_data import open_evaluation_data, open_training_data
+from utils.open_data import open_training_data
+from utils.open_judged_data import open_evaluation_data
 
 CLASSES = ("cell", "lesion")
 SIDE = 120

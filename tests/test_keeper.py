@@ -16,6 +16,9 @@ from utils.training.checkpoint import Checkpoints
 from utils.training.diverged import DivergedError
 from utils.training.keeper import Keeper
 from utils.training.recorder import NoRecorder
+from utils.training.validation import Validated
+
+POINT = {"rule": "f1", "thresholds": [0.4], "costs": [], "notes": []}
 
 
 def keeper(folder, minutes=0.0, writes=True) -> Keeper:
@@ -32,11 +35,12 @@ def stop(kept):
 def test_an_epoch_leaves_the_judged_weights_and_a_state_to_go_on_from(tmp_path):
     kept = keeper(tmp_path)
     train(kept.state, 5)
-    kept.end_epoch({"segm/AP": 0.5}, is_best=True)
+    kept.end_epoch(Validated({}, {"segm/AP": 0.5}, POINT), is_best=True)
     assert (kept.state.epoch, kept.state.batches) == (1, 0)
     for name in ("best.pth", "MaskRCNN_0.pth", "last.pth"):
         file = load_weights(tmp_path / name)
         assert (file.epoch, file.metrics) == (0, {"segm/AP": 0.5})
+        assert file.operating_point == POINT
         assert torch.equal(file.model["first.weight"], kept.state.judged.first.weight)
         assert not torch.equal(file.model["first.weight"], kept.state.model.first.weight)
     resume = read_pth(tmp_path / "last.pth")["resume"]
@@ -78,7 +82,7 @@ def test_a_place_is_saved_once(tmp_path):
     """A stop right after an epoch's save keeps what was said of the epoch, and the one before."""
     kept = keeper(tmp_path)
     train(kept.state, 5)
-    kept.end_epoch({"segm/AP": 0.5}, is_best=False)
+    kept.end_epoch(Validated({}, {"segm/AP": 0.5}, {}), is_best=False)
     with pytest.raises(Stopped), kept.saving_when_stopped():
         raise Stopped(15)
     assert load_weights(tmp_path / "last.pth").metrics == {"segm/AP": 0.5}
@@ -101,8 +105,11 @@ def test_what_is_not_finite_is_never_saved(tmp_path, how):
     before = (tmp_path / "last.pth").read_bytes()
     train(kept.state, 1)
     kept.state.model.last.bias.data.fill_(float("nan"))
-    save = {"epoch": partial(kept.end_epoch, {}, is_best=True), "minutes": kept.after_step,
-            "stop": partial(stop, kept)}[how]  # fmt: skip
+    save = {
+        "epoch": partial(kept.end_epoch, Validated({}, {}, {}), is_best=True),
+        "minutes": kept.after_step,
+        "stop": partial(stop, kept),
+    }[how]
     with pytest.raises(DivergedError, match="after step 3 are not all finite"):
         save()
     assert (tmp_path / "last.pth").read_bytes() == before
@@ -112,6 +119,6 @@ def test_what_is_not_finite_is_never_saved(tmp_path, how):
 def test_only_the_process_that_writes_does(tmp_path):
     kept = keeper(tmp_path, writes=False)
     train(kept.state, 2)
-    kept.end_epoch({}, is_best=True)
+    kept.end_epoch(Validated({}, {}, {}), is_best=True)
     assert kept.state.epoch == 1
     assert not list(tmp_path.iterdir())

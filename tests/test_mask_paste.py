@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
-from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.models.detection.roi_heads import expand_boxes, paste_masks_in_image
 
 from nets.mask_paste import encode_crop, paste_masks
 
@@ -42,16 +42,15 @@ def random_masks(count, side=28):
     return torch.where(torch.arange(count).view(-1, 1, 1, 1) % 2 == 0, noise, smooth)
 
 
-def decoded(rles):
-    return [coco_mask.decode(rle).astype(bool) for rle in rles]
+def encoded(mask):
+    """pycocotools' run lengths of a full-size bool mask."""
+    rle = coco_mask.encode(np.asfortranarray(mask).astype(np.uint8))
+    return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
 
 
 def assert_pasted_as_in_torchvision(masks, boxes, height, width):
     wanted = paste_masks_in_image(masks, boxes, (height, width))[:, 0] >= 0.5
-    found = decoded(paste_masks(masks, boxes, height, width))
-    assert len(found) == len(boxes)
-    for mask, expected in zip(found, wanted.numpy(), strict=True):
-        np.testing.assert_array_equal(mask, expected)
+    assert paste_masks(masks, boxes, height, width) == [encoded(mask) for mask in wanted.numpy()]
 
 
 def test_no_mask_gives_no_run_lengths():
@@ -109,6 +108,58 @@ def test_half_precision_masks_are_accepted(dtype):
     assert found == paste_masks(masks.float(), boxes, HEIGHT, WIDTH)
 
 
+def lies_outside(box, height, width):
+    """Whether not even the widened box reaches the image; torchvision's paste fails on many."""
+    x1, y1, x2, y2 = expand_boxes(box[None], 30 / 28).to(torch.int64)[0].tolist()
+    return x2 < 0 or y2 < 0 or x1 >= width or y1 >= height
+
+
+@st.composite
+def detections(draw):
+    """(masks, boxes, height, width): corners anywhere, in any order, often on half pixels."""
+    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    count = draw(st.integers(0, 3))
+    near = st.floats(-20, 60, width=32)
+    corner = st.integers(-40, 120).map(lambda n: n / 2) | near | st.sampled_from([-300.0, 300.0])
+    corners = draw(st.lists(corner, min_size=4 * count, max_size=4 * count))
+    boxes = torch.tensor(corners).reshape(count, 4)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 9999)))
+    noise = torch.rand(count, 1, 28, 28, generator=generator)
+    below = torch.tensor(0.5).nextafter(torch.tensor(0.0))
+    kinds = {
+        "noise": noise,
+        "at the threshold": torch.where(noise < 0.3, 0.5, noise),
+        "a hair below or at it": torch.where(noise < 0.5, below, 0.5),
+        "all or nothing": noise.round(),
+        "near 0.5 in bfloat16": (0.49 + noise / 50).bfloat16(),
+        "near 0.5 in float16": (0.49 + noise / 50).half(),
+    }
+    return kinds[draw(st.sampled_from(sorted(kinds)))], boxes, height, width
+
+
+@settings(max_examples=300, deadline=None)
+@given(detections())
+def test_any_mask_in_any_box_is_pasted_as_in_torchvision(case):
+    masks, boxes, height, width = case
+    found = paste_masks(masks, boxes, height, width)
+    assert len(found) == len(boxes)
+    for mask, box, rle in zip(masks.float(), boxes, found, strict=True):
+        pasted = torch.zeros(height, width)
+        if not lies_outside(box, height, width):
+            pasted = paste_masks_in_image(mask[None], box[None], (height, width))[0, 0]
+        assert rle == encoded((pasted >= 0.5).numpy())
+
+
+def test_masks_with_gradients_and_strides_are_accepted():
+    masks = random_masks(3).requires_grad_()
+    boxes = torch.tensor([BOXES["inside"], BOXES["thin"], BOXES["over the top"]])
+
+    found = paste_masks(masks.transpose(2, 3), boxes, HEIGHT, WIDTH)
+
+    with torch.no_grad():
+        assert found == paste_masks(masks.mT.contiguous(), boxes, HEIGHT, WIDTH)
+
+
 @st.composite
 def crops(draw):
     """(crop, left, top, height, width): a crop of any size that lies in an image."""
@@ -123,13 +174,10 @@ def crops(draw):
 
 
 def assert_encoded_as_by_pycocotools(crop, left, top, height, width):
-    full = np.zeros((height, width), dtype=np.uint8, order="F")
+    full = np.zeros((height, width), dtype=bool)
     full[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
-    wanted = coco_mask.encode(full)
 
-    found = encode_crop(crop, left, top, height, width)
-
-    assert found == {"size": wanted["size"], "counts": wanted["counts"].decode("ascii")}
+    assert encode_crop(crop, left, top, height, width) == encoded(full)
 
 
 @settings(max_examples=500, deadline=None)

@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 
 import utils.data_parts
-import utils.open_data
+import utils.open_judged_data
 from my_dataset import read_data
 from utils.data.epoch_batches import SampleKey
 from utils.data.records import DataError
 from utils.data.splits import make_folds, make_split
 from utils.data.transforms import AUGMENTATIONS
-from utils.open_data import open_evaluation_data, open_training_data
+from utils.open_data import open_training_data
+from utils.open_judged_data import open_evaluation_data
 
 
 def names(dataset):
@@ -227,7 +228,7 @@ def own_split_set(drawn_pennfudan, monkeypatch):
     """A folder whose reader says which images to train on; one is in neither part."""
     records = read_data(drawn_pennfudan)
     own = replace(records, given_split=(records.names()[:3], records.names()[3:5]))
-    for module in (utils.data_parts, utils.open_data):
+    for module in (utils.data_parts, utils.open_judged_data):
         monkeypatch.setattr(module, "read_data", lambda *_, **__: own)
     return drawn_pennfudan, own
 
@@ -329,3 +330,96 @@ def test_training_images_are_varied_and_held_out_ones_are_not(drawn_pennfudan, d
     for side, varies in ((opened.train, augment != "none"), (opened.val, False)):
         images = [side.augmented(SampleKey(0, 0), seed)[0] for seed in range(6)]
         assert all(torch.equal(image, images[0]) for image in images) != varies
+
+
+# -- classes that are not those of the weights -----------------------------------------------------
+
+
+def draw_coco(root, classes, *images):
+    """A COCO data set; an image is the labels of its objects, a negative label a crowd."""
+    root.mkdir()
+    annotations = []
+    for number, labels in enumerate(images, 1):
+        Image.new("RGB", (20, 20)).save(root / f"{number}.png")
+        annotations += [
+            {"image_id": number, "category_id": abs(label), "iscrowd": int(label < 0),
+             "segmentation": [[2, 2, 12, 2, 12, 12]]}
+            for label in labels
+        ]  # fmt: skip
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n, _ in enumerate(images, 1)],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(classes, 1)],
+        "annotations": [{"id": n, **one} for n, one in enumerate(annotations, 1)],
+    }
+    (root / "labels.json").write_text(json.dumps(content), encoding="utf-8")
+    return str(root)
+
+
+def labels_of(dataset):
+    return [[one.label for one in record.instances] for record in dataset.data.images]
+
+
+@pytest.mark.parametrize(
+    ("own", "trained", "labels", "note"),
+    [
+        (("cat", "dog"), ("cat", "dog"), [[1, 2], [2]], None),
+        (("cat", "dog"), ("dog", "cat"), [[2, 1], [1]], None),
+        (("cat", "dog"), ("dog",), [[1], [1]],
+         "judged: dog; unknown to the weights and left out: the labels' 'cat' (1 objects)"),
+        (("bird", "dog"), ("cow", "cat", "dog"), [[3], [3]],
+         "judged: dog; unknown to the weights and left out: the labels' 'bird' (1 objects); not in "
+         "the labels: the weights' 'cow', 'cat'"),
+        (("cat", "dog"), ("cow", "cat", "dog"), [[2, 3], [3]],
+         "judged: cat, dog; not in the labels: the weights' 'cow'"),
+    ],
+)  # fmt: skip
+def test_shared_classes_are_judged(tmp_path, own, trained, labels, note):
+    data = draw_coco(tmp_path / "set", own, [1, 2], [2])
+    found = open_evaluation_data({}, trained, data=data)
+    assert found.data.classes == trained
+    assert labels_of(found) == labels
+    assert [text for text in found.data.notes if "judged" in text] == ([note] if note else [])
+
+
+def test_only_objects_of_the_judged_part_are_counted(tmp_path):
+    """The weights know one class less than their own data set, in which one image is held out."""
+    data = draw_coco(tmp_path / "set", ("cat", "dog"), [1, 2], [1, 2, 2], [1], [1, 2, -2])
+    description = open_training_data(data).description() | {"classes": ["cat"]}
+    description["split"]["data_fingerprint"] = (
+        read_data(data).with_classes(["cat"], only_shared=True).fingerprint()
+    )
+    description["split"] |= {"train": ["1.png", "2.png", "3.png"], "val": ["4.png"]}
+    found = open_evaluation_data(description, ("cat",))
+    assert labels_of(found) == [[1]]
+    assert found.data.notes[-1].endswith("left out: the labels' 'dog' (1 objects)")
+
+
+def test_no_class_in_common_is_refused_with_both_lists(tmp_path):
+    data = draw_coco(tmp_path / "set", ("cat", "dog"), [1, 2])
+    with pytest.raises(DataError, match="classes 'cat', 'dog' are not one of bird, cow; classes"):
+        open_evaluation_data({}, ("bird", "cow"), data=data)
+
+
+def test_one_class_is_taken_for_the_other_and_that_is_told(tmp_path):
+    data = draw_coco(tmp_path / "set", ("cell",), [1], [1, 1])
+    found = open_evaluation_data({}, ("nucleus",), data=data)
+    assert labels_of(found) == [[1], [1, 1]]
+    assert found.data.notes == ("the labels' one class 'cell' is taken for the weights' 'nucleus'",)
+
+
+@pytest.mark.parametrize("images", [([], []), ([-1], []), ([2], [])])
+def test_images_without_objects_are_judged_for_false_alarms_alone(tmp_path, images):
+    """No objects, a crowd alone, or objects of a class that is left out."""
+    data = draw_coco(tmp_path / "set", ("cat", "dog"), *images)
+    found = open_evaluation_data({}, ("cat",), data=data)
+    assert len(found) == 2
+    assert found.data.notes[-1].startswith("the 2 images hold no object to find, so there is no AP")
+    full = open_evaluation_data({}, ("cat",), data=draw_coco(tmp_path / "full", ("cat",), [1]))
+    assert full.data.notes == ()
+
+
+def test_an_empty_part_is_refused(drawn_pennfudan):
+    description = open_training_data(str(drawn_pennfudan)).description()
+    description["split"]["val"] = []
+    with pytest.raises(DataError, match=r"no image to look at in this part \(val\).*--split"):
+        open_evaluation_data(description, ("person",), part="val")

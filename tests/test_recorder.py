@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from utils.config import TrainConfig
 from utils.training import recorder as recorder_module
 from utils.training.recorder import NoRecorder, Recorder, duration, epoch_line
 from utils.training.results import csv_columns
@@ -32,7 +33,7 @@ def report(loss=1.0, seconds=0.5) -> StepReport:
 def recorded(folder, epochs=2, steps=3, metrics=METRICS):
     """A run with steadily falling losses."""
     with Recorder(folder, CLASSES, epochs, steps) as recorder:
-        recorder.text("settings", "hello")
+        recorder.settings(TrainConfig(epochs=7))
         recorder.picture("val/labels", lambda: Image.new("RGB", (8, 6), "red"), "val_gt.jpg")
         for epoch in range(epochs):
             recorder.start_epoch(epoch)

@@ -43,6 +43,7 @@ SMALL = "maskrcnn_resnet18_fpn_small"
 NOTES = {
     "preprocessing": {"reading": "upright 8-bit RGB"},
     "score_threshold": 0.35,
+    "operating_point": {"rule": "f1", "thresholds": [0.62, 0.48], "notes": ["", "ä"]},
     "data": {"root": "my people", "split": {"val": ["ä b.png"], "seed": 0}},
     "metrics": {"segm/AP": 0.5, "segm/AP/dog": 0.25},
     "epoch": 9,
@@ -237,7 +238,8 @@ def test_no_flipped_byte_anywhere_changes_what_is_read(path):
     tensors = {"weight": torch.arange(20.0)}
     save_weights(path, little(model=tensors, **NOTES))
     data, noticed = path.read_bytes(), 0
-    for position in range(0, len(data), 11):
+    at_the_end = range(len(data) - 100, len(data))  # where zip keeps its own sizes
+    for position in (*range(0, len(data), 11), *at_the_end):
         path.write_bytes(data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :])
         try:
             loaded = load_weights(path)
@@ -571,3 +573,28 @@ def test_class_names_are_the_files_or_the_given(files, name, classes, wanted):
 def test_another_number_of_names_is_refused(files, name, classes):
     with pytest.raises(WeightsError, match=f"holds 2 class.*--classes names {len(classes)}"):
         load_weights(files / name, classes)
+
+
+# --- score thresholds
+
+
+def test_thresholds_are_those_of_the_operating_point_else_the_files():
+    assert little().thresholds == (0.5, 0.5)
+    assert little(score_threshold=0.35).thresholds == (0.35, 0.35)
+    assert little(**NOTES).thresholds == (0.62, 0.48)
+
+
+def test_a_file_without_an_operating_point_loads(path):
+    save_weights(path, little(**NOTES))
+    content = read_pth(path)
+    del content["operating_point"]
+    save_atomically(path, content)
+    loaded = load_weights(path)
+    assert loaded.operating_point == {}
+    assert loaded.thresholds == (0.35, 0.35)
+
+
+def test_classes_of_other_names_keep_their_thresholds(path):
+    save_weights(path, little(**NOTES))
+    swapped = load_weights(path, ("cat", "dog"))
+    assert dict(zip(swapped.classes, swapped.thresholds, strict=True)) == {"cat": 0.62, "dog": 0.48}

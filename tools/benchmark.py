@@ -2,8 +2,10 @@
 
     python -m tools.benchmark roi-align
     python -m tools.benchmark masks --rounds 9 --json benchmark.json
+    python -m tools.benchmark evaluate --images 100
 
-Prints medians and the ratio of the reference's time to ours: above 1, ours is faster.
+Prints medians and the ratio of the reference's time to ours: above 1, ours is faster. Of the
+evaluation it prints totals, and ends with 1 if the two do not give the same numbers.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +27,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
 from nets import roi_align
+from tools import evaluation_benchmark
 from utils.data.outlines import ellipse
 from utils.data.outlines import measure as measure_outline
 from utils.data.records import ImageRecord, instance_masks
@@ -34,6 +38,7 @@ IMAGES, CHANNELS, BOXES, BINS = 2, 256, 512, 7
 LEVELS = ["0", "1", "2", "3"]
 PICTURE = (800, 1200)  # height and width in pixels
 OBJECTS, ROIS = (1, 10, 100, 300), 128
+TOLERANCE = 1e-9  # of a metric
 
 
 class Case(NamedTuple):
@@ -142,23 +147,40 @@ def measure(case: Case, rounds: int) -> dict[str, str | float]:
     return {"name": case.name, **medians, "ratio": medians["reference_s"] / medians["ours_s"]}
 
 
+def show(result: dict[str, Any]) -> None:
+    print("{name:45} reference {reference_s:.3f} s  ours {ours_s:.3f} s  {ratio:.2f}x"
+          .format(**result), flush=True)  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("suite", choices=(*SUITES, "all"))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("suite", choices=(*SUITES, "evaluate", "all"))
+    parser.add_argument("--rounds", type=int, default=5, help="of evaluate: blocks of images")
+    parser.add_argument("--images", type=int, default=1000, help="of evaluate")
+    parser.add_argument("--detections", type=int, default=50, help="of evaluate: in each image")
+    parser.add_argument("--classes", type=int, default=80, help="of evaluate")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     args = parser.parse_args()
 
-    results = []
+    results, difference = [], 0.0
     for name, cases in SUITES.items():
         for case in cases() if args.suite in (name, "all") else ():
             results.append(measure(case, args.rounds))
-            print("{name:45} reference {reference_s:.3f} s  ours {ours_s:.3f} s  {ratio:.2f}x"
-                  .format(**results[-1]), flush=True)  # fmt: skip
+            show(results[-1])
+    if args.suite in ("evaluate", "all"):
+        parts, difference = evaluation_benchmark.compare(
+            args.images, args.detections, args.classes, args.rounds
+        )
+        for part in parts:
+            show(part)
+        print(f"largest difference of a metric: {difference:.1e}")
+        results += parts
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if difference >= TOLERANCE:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

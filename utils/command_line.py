@@ -86,7 +86,8 @@ def _argument(
     if field.default not in (None, "", (), dataclasses.MISSING):
         help_text += f" (default: {field.default}{_shapes_default(config_class, field)})"
     if typing.get_origin(hint) is tuple:
-        return {"action": _Tuple, "nargs": "+", "help": help_text}
+        kind = typing.get_args(hint)[0]
+        return {"action": _Tuple, "nargs": "+", "type": kind, "help": help_text}
     if isinstance(hint, types.UnionType):
         hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
     keywords: dict[str, Any] = {"type": _typed(hint, field.metadata["words"]), "help": help_text}

@@ -20,6 +20,7 @@ from utils.data.shapes import EPOCH_SCENES
 from utils.data.shapes import NAME as SHAPES
 from utils.data.splits import draw_problems
 from utils.data.transforms import AUGMENTATIONS, DEFAULT_AUGMENTATION
+from utils.evaluation.operating_point import parse_rule
 from utils.options import option, options_of
 from utils.training.stages import stage_problems
 
@@ -78,13 +79,6 @@ class LoadingConfig(CommonConfig):
 
     workers: int = option(-1, "processes that load images; -1 chooses by device", short="-j")
     worker_timeout: int = option(300, "seconds that a loading process may take for one batch")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainedConfig(CommonConfig):
-    """What test.py and predict.py share: they use a trained model."""
-
-    weights: str = option("best.pth", "weights file: a path, or a name in weights/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,21 +223,51 @@ SHAPES_RECIPE: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig(LoadingConfig, TrainedConfig):
+class TestConfig(LoadingConfig, CommonConfig):
     """Settings of test.py."""
 
+    weights: tuple[str, ...] = option(
+        (), "weights files: paths, or names in weights/; best.pth of the newest run by default; "
+        "several are compared"
+    )  # fmt: skip
+    predictions: tuple[Path, ...] = option(
+        (), "judge these COCO result files of any tool, too or instead; needs --data"
+    )
+    compare: tuple[Path, ...] = option((), "only show a table of these runs' folders")
     data: str = option("", "labelled folder, or 'shapes'; the weights' own data set by default")
     split: str = option(
         "auto", "which images: auto is val for the weights' own data, all for another set",
         choices=("auto", "val", "train", "all"),
     )  # fmt: skip
-    output: Path | None = option(None, "folder for metrics.json; runs/test/<name> by default")
+    max_dets: int = option(100, "the surest detections that count, per image and class")
+    operating_point: str = option(
+        "", "choose score thresholds on these images: f1, recall=R, precision=P or false-alarms=X "
+        "per image without objects; those in the weights file by default"
+    )  # fmt: skip
+    store: bool = option(False, "write the chosen score thresholds into the weights file")
+    output: Path | None = option(
+        None, "folder for metrics.json and report.html; runs/test/<name> by default"
+    )
+
+    def __post_init__(self) -> None:
+        if self.predictions and not self.data and not self.weights:
+            raise ConfigError("--predictions needs labels to be held against: give --data")
+        if self.max_dets < 1:
+            raise ConfigError(f"--max-dets is {self.max_dets}, must be at least 1")
+        if self.store and not (self.operating_point and len(self.weights) < 2):
+            raise ConfigError("--store writes what --operating-point chose into one weights file")
+        if self.operating_point:
+            try:
+                parse_rule(self.operating_point)
+            except ValueError as error:
+                raise ConfigError(f"--operating-point: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TrainedConfig):
+class PredictConfig(CommonConfig):
     """Settings of predict.py."""
 
+    weights: str = option("best.pth", "weights file: a path, or a name in weights/")
     source: tuple[str, ...] = option(
         (), "images, folders or globs; the held-out images of the weights' data by default"
     )

@@ -22,10 +22,10 @@ from nets.weights_file import WeightsError
 from utils.config import (
     AUTO_BATCH,
     CommandConfig,
+    CommonConfig,
     ConfigError,
     LoadingConfig,
     TrainConfig,
-    TrainedConfig,
 )
 from utils.data.records import DataError
 from utils.data.worker_watch import WorkerError
@@ -112,7 +112,7 @@ def memory_advice(config: CommandConfig) -> str:
             "--freeze heads and --precision bf16 (on hardware that has it) take less"
         )
     ways = ["take smaller images"]
-    if isinstance(config, TrainedConfig):
+    if isinstance(config, CommonConfig):
         ways += ["--precision bf16 takes less on hardware that has it"]
         ways += ["--device cpu computes beside the GPU"]
     if isinstance(config, LoadingConfig):

@@ -34,3 +34,10 @@ def run_name(path: Path) -> str:
     """The run that a weights file in ``weights/<run>/`` belongs to; its own stem elsewhere."""
     folder = path.resolve().parent
     return folder.name if folder.parent.name == FOLDER else path.stem
+
+
+def run_record(path: Path) -> Path | None:
+    """``runs/<run>/`` of the training that a weights file in ``weights/<run>/`` is from."""
+    folder = path.resolve().parent
+    record = folder.parent.parent / "runs" / folder.name
+    return record if folder.parent.name == FOLDER and record.is_dir() else None

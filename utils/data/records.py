@@ -116,28 +116,43 @@ class RecordSet:
         images = tuple(by_name[name] for name in names)
         return replace(self, images=images, given_split=None)
 
-    def with_classes(self, classes: Sequence[str], only_one: bool = False) -> RecordSet:
+    def with_classes(
+        self, classes: Sequence[str], only_one: bool = False, only_shared: bool = False
+    ) -> RecordSet:
         """The same objects with labels counted in ``classes``, matched by name.
 
         With ``only_one``, the class of a set that has one is the class of a model that has one,
-        whatever their names.
+        whatever their names. With ``only_shared``, objects of other classes are left out.
 
         Raises:
-            DataError: a class of the data is not in ``classes``.
+            DataError: a class of the data is not in ``classes``; with ``only_shared``, none is.
         """
         classes = tuple(classes)
         if classes == self.classes or (only_one and len(classes) == len(self.classes) == 1):
             return replace(self, classes=classes)
         unknown = [name for name in self.classes if name not in classes]
-        if unknown:
+        if unknown and not (only_shared and len(unknown) < len(self.classes)):
+            names = ", ".join(map(repr, first_ten(unknown)))
+            wrong = f"class {names} is" if len(unknown) == 1 else f"classes {names} are"
             raise DataError(
-                f"{self.root}: class {unknown[0]!r} is not one of {', '.join(classes)}; classes "
-                "are matched by name, so the labels must use these names"
+                f"{self.root}: {wrong} not one of {', '.join(classes)}; classes are matched by "
+                "name, so the labels must use these names"
             )
-        label = {i + 1: classes.index(name) + 1 for i, name in enumerate(self.classes)}
+        label = {
+            number: classes.index(name) + 1
+            for number, name in enumerate(self.classes, 1)
+            if name in classes
+        }
         images = tuple(
-            replace(r, instances=tuple(replace(i, label=label[i.label]) for i in r.instances))
-            for r in self.images
+            replace(
+                record,
+                instances=tuple(
+                    replace(one, label=label[one.label])
+                    for one in record.instances
+                    if one.label in label
+                ),
+            )
+            for record in self.images
         )
         return replace(self, classes=classes, images=images)
 

@@ -32,6 +32,11 @@ IOU_50, IOU_75 = 0, 5  # of IOU_THRESHOLDS
 Metrics = dict[str, float]
 
 
+def names_of(max_dets: int) -> list[str]:
+    """``NAMES`` where another number of detections than COCO's 100 count."""
+    return [f"AR{max_dets}" if name == f"AR{MOST_DETECTIONS}" else name for name in NAMES]
+
+
 class CocoEvaluator:
     """Compares predictions with the records of a data set; knows no model and reads no files.
 

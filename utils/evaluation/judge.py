@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torchvision.models.detection import MaskRCNN
+from tqdm import tqdm
 
 from nets.contract import Prediction
 from nets.detect import detect
@@ -46,6 +47,23 @@ def judge(
             values = named(torch.stack([losses[name].float() for name in LOSSES]))
         for target, prediction in zip(targets, predictions, strict=True):
             yield Judged(target["image_id"], prediction, values)
+
+
+def predictions_of(
+    model: MaskRCNN,
+    batches: Iterable[Batch],
+    precision: Precision,
+    processes: Processes,
+    asked_to_stop: Callable[[], int] = int,
+) -> dict[int, Prediction] | None:
+    """What a model finds in the images, by image id, with a progress bar; None but in the first
+    process. See ``judge_together`` for ``asked_to_stop``."""
+    hidden = None if processes.is_first else True
+    progress = tqdm(batches, "testing", unit="image", leave=False, disable=hidden)
+    judged = judge_together(
+        judge(model, progress, precision, with_losses=False), processes, asked_to_stop
+    )
+    return None if judged is None else {one.image_id: one.prediction for one in judged}
 
 
 def judge_together(

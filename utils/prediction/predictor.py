@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torchvision.transforms.v2.functional import to_dtype
@@ -13,6 +15,9 @@ from nets.weights_file import WeightsFile
 from utils.data.channels import RGB
 from utils.data.images import check_resizable
 from utils.device import Precision
+from utils.evaluation.operating_point import OperatingPoint, in_words
+
+MOST_NAMED = 8  # classes whose thresholds are told
 
 
 class Predictor:
@@ -24,8 +29,8 @@ class Predictor:
     Attributes:
         classes: names in label order, label 1 first.
         channels: of the images it takes.
-        score_threshold: from this score on a detection counts; as the weights file says unless
-            another is given.
+        thresholds: from which score on a detection counts, by class in label order; as the weights
+            file says unless one for all is given.
     """
 
     def __init__(
@@ -37,13 +42,14 @@ class Predictor:
     ) -> None:
         self.classes = weights.classes
         self.channels = weights.channels
-        chosen = weights.score_threshold if score_threshold is None else score_threshold
-        self.score_threshold = chosen
+        self.thresholds = weights.thresholds
+        if score_threshold is not None:
+            self.thresholds = (score_threshold,) * len(weights.classes)
         self.device = device
         self.precision = precision
         self.model = weights.build().to(device, memory_format=precision.memory_format)
         # No masks are computed for what is not shown; a hair lower, as torchvision excludes equals.
-        self.model.roi_heads.score_thresh = 0.999 * self.score_threshold
+        self.model.roi_heads.score_thresh = 0.999 * min(self.thresholds)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> Prediction:
@@ -65,16 +71,37 @@ class Predictor:
         with self.precision.autocast():
             floats = to_dtype(pixels.permute(2, 0, 1), torch.float32, scale=True)
             predictions, _ = detect(self.model, [floats])
-        return above(predictions[0], self.score_threshold)
+        return above(predictions[0], self.thresholds)
 
 
-def above(prediction: Prediction, threshold: float) -> Prediction:
-    """The detections with a score of at least ``threshold``."""
-    keep = (prediction["scores"] >= threshold).tolist()
-    chosen = torch.tensor(keep, dtype=torch.bool)
+def above(prediction: Prediction, thresholds: Sequence[float]) -> Prediction:
+    """The detections with a score of at least the threshold of their class."""
+    least = torch.tensor(thresholds, dtype=torch.float64)[prediction["labels"] - 1]
+    # In float64: in float32 a threshold between two neighbouring scores would be one of them.
+    chosen = prediction["scores"].double() >= least
     return Prediction(
         boxes=prediction["boxes"][chosen],
         labels=prediction["labels"][chosen],
         scores=prediction["scores"][chosen],
-        masks=[mask for mask, kept in zip(prediction["masks"], keep, strict=True) if kept],
+        masks=[m for m, kept in zip(prediction["masks"], chosen.tolist(), strict=True) if kept],
     )
+
+
+def thresholds_in_words(weights: WeightsFile, score_threshold: float | None = None) -> str:
+    """Which thresholds a ``Predictor`` of the same arguments has, and where they are from."""
+    if score_threshold is not None:
+        return f"score threshold {score_threshold:g} as given"
+    if not weights.operating_point:
+        return f"score threshold {weights.score_threshold:g} of the weights file"
+    point = OperatingPoint.from_dict(weights.operating_point, weights.classes)
+    shown = [f"{name} {threshold:.2f}" for name, threshold in point.thresholds.items()]
+    unmet = list(point.notes)
+    if len(shown) > MOST_NAMED:
+        ends = [f(weights.classes, key=point.thresholds.__getitem__) for f in (min, max)]
+        low, high = (f"{point.thresholds[name]:.2f} ({name})" for name in ends)
+        shown = [f"{low} to {high} in {len(shown)} classes"]
+    if len(unmet) > MOST_NAMED:
+        unmet = [f"{len(unmet)} classes"]
+    rule = in_words(point.rule)
+    suffix = f"; not reached for {', '.join(unmet)}" if unmet else ""
+    return f"score thresholds of the weights file for {rule}: {', '.join(shown)}{suffix}"

@@ -15,7 +15,7 @@ from utils.data.epoch_batches import SampleKey
 from utils.data.images import READ_SUFFIXES, list_images, load_image
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError
-from utils.open_data import open_evaluation_data
+from utils.open_judged_data import open_evaluation_data
 
 
 class SourceImage(NamedTuple):

@@ -17,6 +17,7 @@ from utils.training.diverged import ADVICE, DivergedError
 from utils.training.recorder import NoRecorder, Recorder
 from utils.training.state import TrainingState
 from utils.training.text_log import log
+from utils.training.validation import Validated
 
 
 @dataclass
@@ -46,10 +47,14 @@ class Keeper:
         if self.minutes and time.monotonic() - self.last_save > 60 * self.minutes:
             self.save()
 
-    def end_epoch(self, metrics: dict[str, float], is_best: bool) -> None:
+    def end_epoch(self, validated: Validated, is_best: bool) -> None:
         """Write the weights of a finished epoch, and go on to the next."""
         self._check_finite()
-        weights = self._current(metrics)
+        weights = replace(
+            self._current(),
+            metrics=validated.metrics,
+            operating_point=validated.operating_point,
+        )
         self.checkpoints.save_epoch(weights, is_best)
         self.state.end_epoch()
         self._save(weights)
@@ -74,7 +79,7 @@ class Keeper:
         """
         if self.saved != (self.state.epoch, self.state.batches):
             self._check_finite()
-            self._save(self._current({}))
+            self._save(self._current())
 
     def _save(self, weights: WeightsFile) -> None:
         state = {
@@ -86,9 +91,8 @@ class Keeper:
         self.last_save = time.monotonic()
         self.saved = (self.state.epoch, self.state.batches)
 
-    def _current(self, metrics: dict[str, float]) -> WeightsFile:
-        model = self.state.judged.state_dict()
-        return replace(self.weights, model=model, epoch=self.state.epoch, metrics=metrics)
+    def _current(self) -> WeightsFile:
+        return replace(self.weights, model=self.state.judged.state_dict(), epoch=self.state.epoch)
 
     def _check_finite(self) -> None:
         if self.checkpoints.writes and not self.state.is_finite():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
 import time
@@ -14,8 +15,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from utils.evaluation.coco_evaluator import Metrics
+from utils.config import TrainConfig, to_dict
+from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics
 from utils.training.curves import Curves
+from utils.training.hparams import METRICS, compared_settings
 from utils.training.results import Results, csv_columns
 from utils.training.run_folder import RunFolder
 from utils.training.step_report import (
@@ -166,9 +169,15 @@ class Recorder:
             with only_warning():
                 picture.save(self.folder.record / file_name, quality=90)
 
-    def text(self, tag: str, text: str) -> None:
-        """Show a text in TensorBoard."""
-        self.curves.text(tag, text, self.step_number)
+    def pr_curves(self, evaluator: CocoEvaluator) -> None:
+        """Show the precision-recall curves of masks in TensorBoard."""
+        classes = evaluator.data.classes
+        self.curves.pr_curves(evaluator.matches()["segm"], classes, self.step_number)
+
+    def settings(self, config: TrainConfig) -> None:
+        """Show the settings in TensorBoard, whole as text and beside those of other runs."""
+        self.curves.text("settings", json.dumps(to_dict(config), indent=2), self.step_number)
+        self.curves.settings(compared_settings(config), METRICS)
 
     def _status(self, report: StepReport) -> str:
         losses = report.losses
@@ -203,7 +212,7 @@ class NoRecorder(contextlib.AbstractContextManager["NoRecorder"]):
     def _nothing(self, *_: object) -> None:
         pass
 
-    start_epoch = step = end_epoch = picture = text = _nothing
+    start_epoch = step = end_epoch = picture = pr_curves = settings = _nothing
 
     def to_dict(self) -> dict[str, Any]:
         """Nothing."""

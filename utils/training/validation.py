@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from torchvision.models.detection import MaskRCNN
 from tqdm import tqdm
@@ -12,11 +13,20 @@ from my_dataset import InstanceDataset
 from nets.weights_file import WeightsFile
 from utils.data.loader import Batch
 from utils.device import Precision
-from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics
+from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics, metrics_of
 from utils.evaluation.judge import judge, judge_together, mean_losses
+from utils.evaluation.operating_point import choose
 from utils.interruption import Interruption
 from utils.processes import ALONE, Processes
 from utils.training.panels import ValidationPanels
+
+
+class Validated(NamedTuple):
+    """What a pass came to: mean losses, metrics, and the score thresholds chosen by it."""
+
+    losses: dict[str, float]
+    metrics: Metrics
+    operating_point: dict[str, Any]
 
 
 class Validation:
@@ -40,8 +50,8 @@ class Validation:
         self.evaluator = CocoEvaluator(dataset.data)
         self.panels = ValidationPanels(dataset, WeightsFile.score_threshold)
 
-    def run(self, model: MaskRCNN, interruption: Interruption) -> tuple[dict[str, float], Metrics]:
-        """The mean losses and the metrics of the model as it is, the same in all processes.
+    def run(self, model: MaskRCNN, interruption: Interruption) -> Validated:
+        """Judge the model as it is; the result is the same in all processes.
 
         Raises:
             Stopped: a process was asked to end.
@@ -55,13 +65,18 @@ class Validation:
         )
         # A time limit waits: one shorter than the judging would never be got past.
         interruption.check(self.processes, minds_time=False)
-        numbers: tuple[dict[str, float], Metrics] = ({}, {})
+        validated = Validated({}, {}, {})
         if judged is not None:
             self.evaluator.reset()
             for image_id, prediction, _ in judged:
                 self.evaluator.process(image_id, prediction)
                 self.panels.take(image_id, prediction)
-            numbers = mean_losses(judged), self.evaluator.evaluate()
-        numbers = self.processes.from_first(numbers)
+            classes, matches = self.evaluator.data.classes, self.evaluator.matches()
+            validated = Validated(
+                mean_losses(judged),
+                metrics_of(matches, classes),
+                choose(matches["segm"], classes).to_dict(),
+            )
+        validated = self.processes.from_first(validated)
         self.seconds = time.perf_counter() - started
-        return numbers
+        return validated
