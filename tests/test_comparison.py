@@ -28,8 +28,8 @@ def verdicts(pairs, images, skill):
 
 
 def test_of_equal_models_nothing_can_be_told():
-    # Of 500 pairs 0.938; the bound is over two standard errors of 100 away. An interval at 80 % would
-    # find a difference in every fifth pair.
+    # Of 500 pairs 0.938; the bound is over two standard errors of 100 away. An interval at 80 %
+    # would find a difference in every fifth pair.
     found = list(verdicts(100, 20, skill=0.0))
     assert 0.88 < found.count(CANNOT_TELL) / len(found) < 1
 
@@ -145,3 +145,11 @@ def test_as_many_images_as_needed_tell_the_difference_mostly():
     # Four in five are meant; the bounds are three standard errors of 40 away.
     told = list(verdicts(40, needed, skill)).count("better") / 40
     assert 0.6 < told < 0.99
+
+
+def test_equal_models_are_called_so():
+    same = judged(20, 12)
+    sentence = compare(same, same, ("cat",))["segm/AP"].sentence()
+    assert sentence == "A and B are equal in segm/AP on all 20 images"
+    other = compare(judged(20, 12), judged(20, 13), ("cat",))["segm/AP"]
+    assert "cannot tell with 20 images" in other.sentence()

@@ -26,7 +26,7 @@ from utils.evaluation.coco_evaluator import (
 from utils.evaluation.confusion import confusion_matrix
 from utils.evaluation.error_kinds import ImageErrors, sort_errors
 from utils.evaluation.image_sums import ImageSums, means
-from utils.evaluation.intervals import Interval, ap_intervals, interval
+from utils.evaluation.intervals import RESAMPLES, Interval, ap_intervals, interval
 from utils.evaluation.mask_ceiling import Ceiling, mask_ceiling
 from utils.evaluation.matches import Matches
 from utils.evaluation.operating_point import Cost, OperatingPoint, choose, costs_at
@@ -36,6 +36,7 @@ from utils.evaluation.undefined import undefined_numbers
 from utils.evaluation.zero_ap import why_zero
 
 BOXES, MASKS = "bbox", "segm"
+MOST_RESAMPLED = 250_000_000  # detections in all resamples: half a minute
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def assess(
     """Compare predictions with labels in every way.
 
     Args:
-        data: the labelled images, two at least for intervals.
+        data: the labelled images, five at least for intervals.
         predictions: by image id; an image without one is one in which nothing was found.
         point: the score thresholds, or the rule to choose them by on these very images.
         max_dets: the surest detections of an image and class that count.
@@ -107,7 +108,8 @@ def assess(
         more, further = _of_errors(data, predictions, errors)
         sums |= more
         metrics |= further
-    intervals = ap_intervals(matches, data.classes, max_dets)
+    count = int(np.clip(MOST_RESAMPLED // max(len(of_kind.label), 1), 200, RESAMPLES))
+    intervals = ap_intervals(matches, data.classes, max_dets, count=count)
     for name, of_name in sums.items():
         found = _interval(name, of_name)
         if found and name in metrics:
@@ -168,11 +170,12 @@ def _of_errors(
 
 def _interval(name: str, sums: ImageSums) -> Interval | None:
     """Numbers of counting and areas have no bounds, all others lie in 0..1."""
+    images, bearing = len(sums.counts), int(np.count_nonzero(sums.counts))
     is_share = not name.startswith(("count/bias", "count/MAE", "area/"))
     if is_share:
-        return interval(sums.mean, len(sums.sums))
-    values = sums.mean()
-    return interval(sums.mean, len(sums.sums), lowest=float(values[0]), highest=float(values[0]))
+        return interval(sums.mean, images, bearing=bearing)
+    value = float(sums.mean()[0])
+    return interval(sums.mean, images, bearing=bearing, lowest=value, highest=value)
 
 
 def _is_zero(metrics: Metrics) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from utils.evaluation.matches import AREAS, IOU_THRESHOLDS, Matches
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # where COCO reads the precision off
-MOST_NUMBERS = 4_000_000  # of one array; more images or resamples are taken in parts
+MOST_NUMBERS = 200_000  # of one array, so that it stays in the cache; more are taken in parts
 # From true positives (D,), counted ones (D,), weights (B, D) and objects (B,) to numbers (B,).
 OfClass = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.intervals import RESAMPLES, ap_resampled, interval_of
+from utils.evaluation.intervals import RESAMPLES, ROUNDING, ap_resampled, interval_of
 from utils.evaluation.matches import Matches
 
 CANNOT_TELL = "cannot tell"
@@ -24,13 +24,14 @@ class Difference:
     low: float
     high: float
     images: int
+    is_same: bool = False  # in every resample
 
     @property
     def verdict(self) -> str:
         """What the second model is: ``better``, ``worse``, or ``cannot tell``."""
-        if self.low > 0:
+        if self.low > ROUNDING:
             return "better"
-        return "worse" if self.high < 0 else CANNOT_TELL
+        return "worse" if self.high < -ROUNDING else CANNOT_TELL
 
     @property
     def images_needed(self) -> int | None:
@@ -51,6 +52,8 @@ class Difference:
 
     def sentence(self, first: str = "A", second: str = "B") -> str:
         """The difference in words, for a reader who knows the models by these names."""
+        if self.is_same:
+            return f"{first} and {second} are equal in {self.name} on all {self.images} images"
         if self.verdict == CANNOT_TELL:
             needed = self.images_needed
             hint = f"; a difference of this size takes about {needed} images" if needed else ""
@@ -91,9 +94,11 @@ def compare(
     images = next((matches.objects.shape[1] for matches in first.values()), 0)
     differences = {}
     for name, (values, bearing) in of_first.items():
-        found = interval_of(of_second[name].values - values, bearing, lowest=-1.0)
+        drawn = of_second[name].values - values
+        found = interval_of(drawn, bearing, lowest=-1.0)
         if found:
-            differences[name] = Difference(name, *found, images)
+            is_same = not np.nan_to_num(drawn).any()
+            differences[name] = Difference(name, *found, images, is_same)
     return differences
 
 

@@ -85,10 +85,10 @@ def interval_of(
     makes precision uneven, so that AP of resamples is too high, the more so over many classes.
 
     Measured on simulated sets, 300 to 500 each of 20, 50 and 200 images: it held the truth of AP,
-    AP50, recall and means of 0.4 to 0.75 in 91 to 96 % of them. It held less often AP of 12 classes,
-    which with few objects is itself too high (90 %, of 80 to 250 sets); with 20 images an AP50 of
-    0.96 and a mean of 0.97 (90 and 85 %); numbers over classes of which one was in some 3 of 50
-    images (80 to 88 %).
+    AP50, recall and means of 0.4 to 0.75 in 91 to 96 % of them. Less often it held AP of 12
+    classes, which with few objects is itself too high (90 %, of 80 to 250 sets); with 20 images an
+    AP50 of 0.96 and a mean of 0.97 (90 and 85 %); and numbers over classes of which one was in some
+    3 of 50 images (80 to 88 %).
 
     Where all resamples give the same, no image was seen to differ. Images that do may still be
     1 - 0.025^(1/n) of all, about 3.7/n (the rule of three, for two sides), and would be worth

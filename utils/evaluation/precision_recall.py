@@ -15,6 +15,8 @@ ALL, IOU_50 = 0, 0  # of AREAS, of IOU_THRESHOLDS
 def precision_recall_sums(matches: Matches, thresholds: Sequence[float]) -> dict[str, ImageSums]:
     """``point/precision``, ``point/recall`` and ``point/F1`` at IoU 0.5, all classes together.
 
+    A name without a single value is absent.
+
     Args:
         matches: of masks, or of boxes.
         thresholds: the least score that counts, by class in label order.
@@ -26,8 +28,9 @@ def precision_recall_sums(matches: Matches, thresholds: Sequence[float]) -> dict
     found = np.bincount(matches.image[true], minlength=images).astype(float)
     made = np.bincount(matches.image[counted], minlength=images).astype(float)
     objects = matches.objects[ALL].sum(axis=1).astype(float)
-    return {
+    named = {
         "point/precision": ImageSums(found, made),
         "point/recall": ImageSums(found, objects),
         "point/F1": ImageSums(2 * found, made + objects),
     }
+    return {name: sums for name, sums in named.items() if sums.counts.any()}
