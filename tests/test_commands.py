@@ -39,6 +39,7 @@ def environment() -> dict[str, str]:
 RUN_FILES = {
     "args.json", "environment.json", "results.csv", "metrics.json", "split.json",
     "train_batch0.jpg", "augmentation.jpg", "val_gt.jpg", "val_pred.jpg", "events",
+    "intervals.json", "report.html",
 }  # fmt: skip
 
 
@@ -161,7 +162,7 @@ def test_training_tells_what_it_does(trained):
     assert re.search(r"epoch 2/2  train loss \d", out)
     assert "next: python test.py --weights" in out
     log = (root / "logs" / "my people.log").read_text(encoding="utf-8")
-    assert [line[:2] for line in log.splitlines() if " epoch 2/2 " in line] == ["20"]
+    assert [line[:2] for line in log.splitlines() if " epoch 2/2  train" in line] == ["20"]
 
 
 def test_training_records_its_settings_and_split(trained, people):
@@ -290,10 +291,99 @@ def test_test_gives_exactly_the_numbers_of_training(trained, tmp_path):
     out = succeeded("test.py", "--output-root", root, "--output", tmp_path / "judged", *CPU)
     recorded = read(root / "runs" / "my people" / "metrics.json")
     assert read(tmp_path / "judged" / "metrics.json") == recorded
-    assert set(tree(tmp_path)) == {"judged/metrics.json"}
+    assert set(tree(tmp_path)) == {
+        "judged/metrics.json", "judged/intervals.json", "judged/report.html", "judged/split.json",
+    }  # fmt: skip
     assert ": 2 images" in out
     shown = [f"{recorded[f'{kind}/AP50']:.3f}" for kind in ("bbox", "segm")]
     assert ["AP50", *shown] in [line.split() for line in out.splitlines()]
+    for page in (root / "runs" / "my people", tmp_path / "judged"):
+        text = (page / "report.html").read_text(encoding="utf-8")
+        assert "How good is my people?" in text
+        assert "The training" in text
+
+
+def test_two_weights_are_compared_on_the_same_images(trained, people, tmp_path):
+    root = trained[0]
+    out = succeeded(
+        "test.py", "--weights", "best.pth", "MaskRCNN_1.pth", "--data", people, "--split", "all",
+        "--output-root", root, "--output", tmp_path / "both", "--max-dets", "50", *CPU,
+    )  # fmt: skip
+    folder = root / "weights" / "my people"
+    assert f"A is {folder / 'best.pth'}\nB is {folder / 'MaskRCNN_1.pth'}\n" in out
+    last = out.splitlines()[-1]
+    assert "A" in last
+    assert "bbox/AP50" in last
+    assert ": 10 images" in out
+    assert "AR50" in out
+    metrics = read(tmp_path / "both" / "my people" / "metrics.json")
+    assert metrics.keys() == read(tmp_path / "both" / "my people-2" / "metrics.json").keys()
+
+
+def test_score_thresholds_are_chosen_stored_and_used(trained, people, tmp_path):
+    weights = tmp_path / "copy.pth"
+    shutil.copy(trained[0] / "weights" / "my people" / "best.pth", weights)
+    before = torch.load(weights)
+    assert before["operating_point"]["rule"] == "f1"  # by the training
+    out = succeeded(
+        "test.py", "--weights", weights, "--operating-point", "recall=1", "--store", "--data",
+        people, "--split", "all", "--output", tmp_path / "judged", *CPU,
+    )  # fmt: skip
+    assert "at IoU 0.5 and the score thresholds for recall at least 1:" in out
+    assert f"score thresholds stored in {weights}" in out
+    after = torch.load(weights)
+    assert after["operating_point"]["rule"] == "recall=1"
+    assert all(torch.equal(after["model"][name], one) for name, one in before["model"].items())
+    assert after.keys() == before.keys()
+    told = succeeded(
+        "predict.py", "--weights", weights, "--source", people, "--output", tmp_path / "out", *CPU
+    )
+    assert "score thresholds of the weights file for recall at least 1: person " in told
+
+
+def test_predictions_of_a_file_are_judged(trained, people, tmp_path):
+    """Those of predict.py, of which it shows no overlay below its score."""
+    root = trained[0]
+    succeeded(
+        "predict.py", "--output-root", root, "--output", tmp_path / "found", "--source",
+        people / "PNGImages", "--score-threshold", "0.05", *CPU,
+    )  # fmt: skip
+    found = tmp_path / "found" / "predictions.json"
+    out = succeeded(
+        "test.py", "--predictions", found, "--data", people, "--output", tmp_path / "file", *CPU
+    )
+    assert f"predictions {found}" in out
+    succeeded(
+        "test.py", "--data", people, "--split", "all", "--output-root", root, "--output",
+        tmp_path / "network", *CPU,
+    )  # fmt: skip
+    ours, its = (read(tmp_path / name / "metrics.json") for name in ("network", "file"))
+    for kind in ("bbox", "segm"):
+        for name in ("AP", "AP50", "AR100"):
+            assert its[f"{kind}/{name}"] == pytest.approx(ours[f"{kind}/{name}"], abs=1e-9)
+
+
+def test_runs_are_compared_in_a_table(trained):
+    root = trained[0]
+    run = root / "runs" / "my people"
+    out = succeeded("test.py", "--compare", run, run)
+    assert f"{read(run / 'metrics.json')['segm/AP']:.3f}" in out
+    assert "maskrcnn_resnet18_fpn_small" in out
+    assert "no folder of a run" in failed(4, "test.py", "--compare", run, root)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "arguments"),
+    [
+        (2, "give --data", ["--predictions", "x.json"]),
+        (2, "no rule for score thresholds", ["--operating-point", "best"]),
+        (2, "--store writes what --operating-point chose", ["--store"]),
+        (2, "--max-dets is 0", ["--max-dets", "0"]),
+        (4, "no such weights file", ["--weights", "nowhere.pth"]),
+    ],
+)
+def test_what_test_cannot_do(code, message, arguments):
+    assert message in failed(code, "test.py", *arguments, *CPU)
 
 
 def test_predict_without_source_shows_the_held_out_images(trained, people):

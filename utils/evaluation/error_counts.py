@@ -14,6 +14,7 @@ import numpy as np
 from utils.evaluation.error_kinds import DETECTION_KINDS, OBJECT_KINDS, ImageErrors
 
 # COCO's sizes: the area in square pixels that each stays below.
+CLEARLY = 1.1  # how much more frequent than among all an error is in a size that is named
 SIZES = {"small": 32.0**2, "medium": 96.0**2, "large": np.inf}
 SIZE_TEXTS = {
     "small": "under 32 x 32 px",
@@ -97,7 +98,7 @@ def _sentences(counts: Counts, what: str, right: str) -> list[str]:
         verb = "is" if sizes["all"] == 1 else "are"
         line = f"{sizes['all']} of {total['all']} {what} {verb} {_TEXTS[what, kind]}"
         most = max(SIZES, key=lambda size: sizes[size])
-        if sizes[most] > 1 and sizes[most] * total["all"] > sizes["all"] * total[most]:
+        if sizes[most] > 1 and sizes[most] * total["all"] > CLEARLY * sizes["all"] * total[most]:
             line += f"; {sizes[most]} of the {total[most]} {SIZE_TEXTS[most]}"
         lines.append(line)
     return lines
