@@ -48,7 +48,7 @@ from utils.weights_lookup import find_weights, run_name, run_record
 NEWEST = ("best.pth",)
 
 
-class Judged(NamedTuple):
+class Candidate(NamedTuple):
     """One of the models that are judged, by the name that tells it from the others."""
 
     name: str
@@ -63,7 +63,7 @@ def main(config: TestConfig) -> None:
     limit_pixels(config.max_pixels)
     device = choose_device(config.device)
     with start_processes(device) as processes:
-        judged: list[Judged] = []
+        judged: list[Candidate] = []
         for name in config.weights or (() if config.predictions else NEWEST):
             judged += judge_weights(config, name, device, processes)
         if processes.is_first:
@@ -75,7 +75,7 @@ def main(config: TestConfig) -> None:
 
 def judge_weights(
     config: TestConfig, name: str, device: torch.device, processes: Processes
-) -> list[Judged]:
+) -> list[Candidate]:
     """All processes together look at the images; the first one reports and has the result."""
     path = find_weights(name, config.output_root)
     weights = load_weights(path, config.classes)
@@ -112,17 +112,22 @@ def judge_weights(
     if config.store:
         store_operating_point(path, assessment.operating_point.to_dict())
         print(f"score thresholds stored in {path}")
-    return [Judged(str(path), assessment, dataset)]
+    return [Candidate(str(path), assessment, dataset)]
 
 
-def judge_file(config: TestConfig, path: Path, dataset: InstanceDataset | None) -> Judged:
+def judge_file(config: TestConfig, path: Path, dataset: InstanceDataset | None) -> Candidate:
     """The predictions of another tool, or of predict.py, against the labels; those of ``--data`` if
     no weights were judged on others."""
-    dataset = dataset or open_labels(
-        config.data, format=config.format, classes=config.classes, options=config.reading,
-        part=config.split,
-    )  # fmt: skip
-    found = read_predictions(path, dataset.data, config.data or dataset.data.root)
+    labels = dataset
+    if config.data or dataset is None:
+        labels = open_labels(
+            config.data, format=config.format, classes=config.classes, options=config.reading,
+            part=config.split,
+        )  # fmt: skip
+    assert labels is not None
+    found = read_predictions(path, labels.data, config.data or labels.data.root)
+    dataset = dataset or labels
+    found = found.for_data(labels.data.classes, dataset.data)
     print(f"predictions {path}")
     tell(dataset, found.notes)
     assessment = assess(
@@ -133,7 +138,7 @@ def judge_file(config: TestConfig, path: Path, dataset: InstanceDataset | None) 
         has_masks=found.has_masks,
     )
     report(config, path, assessment, dataset)
-    return Judged(str(path), assessment, dataset)
+    return Candidate(str(path), assessment, dataset)
 
 
 def tell(dataset: InstanceDataset, notes: Sequence[str] = ()) -> None:

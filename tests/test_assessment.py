@@ -101,6 +101,8 @@ def test_boxes_alone():
     assert (known.errors, known.confusion, known.ceiling) == ((), None, None)
     assert known.costs["cat"][:3] == (4, 1, 2)
     assert not any(name.startswith(("segm", "matched")) for name in known.metrics)
+    assert known.undefined["matched/IoU"] == "the predictions hold no masks"
+    assert not any("mask" in reason for reason in known.zero_reasons)
 
 
 def test_the_ceiling_is_there_for_a_network():
@@ -127,3 +129,12 @@ def test_crowds_count_nowhere():
     assert metrics["point/precision"] == metrics["point/recall"] == 1
     assert metrics["count/exact"] == 1
     assert metrics["segm/Dice"] == pytest.approx(1)
+
+
+def test_what_is_beyond_the_most_detections_is_seen_nowhere():
+    data = record_set([[(1, A), (1, B)]] * 5, ("cat",))
+    found = {n: predicted([(1, A, 0.9), (1, B, 0.8)]) for n in range(1, 6)}
+    known = assess(data, found, "f1", max_dets=1)
+    assert known.metrics["point/recall"] == 0.5
+    assert known.confusion.tolist() == [[5, 5], [0, 0]]
+    assert known.metrics["count/bias"] == -1

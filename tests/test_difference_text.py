@@ -33,5 +33,5 @@ def test_too_few_images_for_any_interval():
     "other", [judged(5, images=29), judged(5, classes=("dog",))], ids=["images", "classes"]
 )
 def test_others_images_or_classes_are_refused(other):
-    with pytest.raises(DataError, match="different images or classes"):
+    with pytest.raises(DataError, match="different images, labels or classes"):
         describe_difference("a", judged(5), "b", other)

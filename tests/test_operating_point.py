@@ -239,7 +239,15 @@ def test_choices_counted_by_hand(detections, rule, wanted, note):
     assert bool(note) == bool(said)
 
 
-@pytest.mark.parametrize("rule", RULES)
+def test_false_alarms_need_no_object():
+    threshold, note = chosen(
+        one_class((0.9, "false"), (0.7, "false"), objects=(0, 0)), "false-alarms=1", EMPTY
+    )
+    assert note == ""
+    assert 0.7 < threshold < 0.9
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if not rule.startswith("false-alarms")])
 def test_without_objects_nothing_can_be_chosen(rule):
     threshold, note = chosen(one_class((0.9, "false"), objects=(0, 0)), rule, EMPTY)
     assert (threshold, note) == (0.5, "there is no object to choose by; 0.5 is taken")

@@ -72,7 +72,7 @@ def test_the_whole_page_of_a_scene_counted_by_hand():
     (costs,) = [line.split() for line in text.splitlines() if line.startswith("cat ")]
     assert costs[2:] == ["2", "0", "1", "1.000", "0.667", "0.800"]
     assert "-: no labelled object is under 32 x 32 px in area" in text
-    assert "1 of 3 objects is missed" in text
+    assert "  missed             0       1       0       1" in text
     assert "counts per image: -0.50 in the mean, off by 0.50, exact in 50% of images" in text
     assert "areas: -2.5 % in the mean" in text
 

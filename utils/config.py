@@ -223,7 +223,7 @@ SHAPES_RECIPE: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestConfig(LoadingConfig, CommonConfig):
+class TestConfig(LoadingConfig):
     """Settings of test.py."""
 
     weights: tuple[str, ...] = option(
@@ -241,8 +241,8 @@ class TestConfig(LoadingConfig, CommonConfig):
     )  # fmt: skip
     max_dets: int = option(100, "the surest detections that count, per image and class")
     operating_point: str = option(
-        "", "choose score thresholds on these images: f1, recall=R, precision=P or false-alarms=X "
-        "per image without objects; those in the weights file by default"
+        "", "choose score thresholds on these images: f1, recall=R, precision=P, or false-alarms=X "
+        "of a class per image without objects; those in the weights file by default"
     )  # fmt: skip
     store: bool = option(False, "write the chosen score thresholds into the weights file")
     output: Path | None = option(
@@ -254,8 +254,11 @@ class TestConfig(LoadingConfig, CommonConfig):
             raise ConfigError("--predictions needs labels to be held against: give --data")
         if self.max_dets < 1:
             raise ConfigError(f"--max-dets is {self.max_dets}, must be at least 1")
-        if self.store and not (self.operating_point and len(self.weights) < 2):
+        is_one = len(self.weights) < 2 and not self.predictions
+        if self.store and not (self.operating_point and is_one):
             raise ConfigError("--store writes what --operating-point chose into one weights file")
+        if self.compare and (self.weights or self.predictions or self.data):
+            raise ConfigError("--compare shows what runs left and judges nothing; give it alone")
         if self.operating_point:
             try:
                 parse_rule(self.operating_point)

@@ -26,9 +26,9 @@ from utils.evaluation.coco_evaluator import (
 from utils.evaluation.confusion import confusion_matrix
 from utils.evaluation.error_kinds import ImageErrors, sort_errors
 from utils.evaluation.image_sums import ImageSums, means
-from utils.evaluation.intervals import RESAMPLES, Interval, ap_intervals, interval
+from utils.evaluation.intervals import Interval, ap_intervals, interval
 from utils.evaluation.mask_ceiling import Ceiling, mask_ceiling
-from utils.evaluation.matches import Matches
+from utils.evaluation.matches import Matches, surest
 from utils.evaluation.operating_point import Cost, OperatingPoint, choose, costs_at
 from utils.evaluation.outlines import ImageOutlines, image_outlines, outline_sums
 from utils.evaluation.precision_recall import precision_recall_sums
@@ -36,7 +36,6 @@ from utils.evaluation.undefined import undefined_numbers
 from utils.evaluation.zero_ap import why_zero
 
 BOXES, MASKS = "bbox", "segm"
-MOST_RESAMPLED = 250_000_000  # detections in all resamples: half a minute
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,7 @@ def assess(
         input_size: the network's least and greatest side, for the ceiling of its masks.
         has_masks: whether the predictions have outlines, not boxes alone.
     """
+    predictions = {n: surest(one, max_dets) for n, one in predictions.items()}
     evaluator = CocoEvaluator(data, max_dets)
     for image_id, prediction in predictions.items():
         evaluator.process(image_id, prediction)
@@ -108,20 +108,29 @@ def assess(
         more, further = _of_errors(data, predictions, errors)
         sums |= more
         metrics |= further
-    count = int(np.clip(MOST_RESAMPLED // max(len(of_kind.label), 1), 200, RESAMPLES))
-    intervals = ap_intervals(matches, data.classes, max_dets, count=count)
+    intervals = ap_intervals(matches, data.classes, max_dets)
     for name, of_name in sums.items():
         found = _interval(name, of_name)
         if found and name in metrics:
             intervals[name] = found
+    ceiling = None
+    if input_size and has_masks:
+        ceiling = mask_ceiling(data, input_size, max_dets=max_dets)
     return Assessment(
-        data, predictions, max_dets, matches, metrics, intervals,
-        undefined_numbers(metrics, of_kind, data.classes, tuple(matches), max_dets),
-        point, costs_at(of_kind, data.classes, point.thresholds), errors,
-        confusion_matrix(errors, data.classes) if has_masks else None,
-        mask_ceiling(data, input_size, max_dets=max_dets) if input_size and has_masks else None,
-        why_zero(data, predictions) if _is_zero(metrics) else [],
-    )  # fmt: skip
+        data=data,
+        predictions=predictions,
+        max_dets=max_dets,
+        matches=matches,
+        metrics=metrics,
+        intervals=intervals,
+        undefined=undefined_numbers(metrics, of_kind, data.classes, tuple(matches), max_dets),
+        operating_point=point,
+        costs=costs_at(of_kind, data.classes, point.thresholds),
+        errors=errors,
+        confusion=confusion_matrix(errors, data.classes) if has_masks else None,
+        ceiling=ceiling,
+        zero_reasons=why_zero(data, predictions, has_masks) if _is_zero(metrics) else [],
+    )
 
 
 NOTHING = Prediction(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from utils.evaluation.matches import AREAS, IOU_THRESHOLDS, Matches
+from utils.evaluation.matches import AREAS, IOU_THRESHOLDS, MOST_DETECTIONS, Matches
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # where COCO reads the precision off
 MOST_NUMBERS = 200_000  # of one array, so that it stays in the cache; more are taken in parts
@@ -19,7 +19,10 @@ OfClass = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def average_precision(
-    matches: Matches, weights: np.ndarray | None = None, area: str = "all", max_dets: int = 100
+    matches: Matches,
+    weights: np.ndarray | None = None,
+    area: str = "all",
+    max_dets: int = MOST_DETECTIONS,
 ) -> np.ndarray:
     """The mean over 101 recalls of the highest precision at that recall or beyond.
 
@@ -35,7 +38,10 @@ def average_precision(
 
 
 def average_recall(
-    matches: Matches, weights: np.ndarray | None = None, area: str = "all", max_dets: int = 100
+    matches: Matches,
+    weights: np.ndarray | None = None,
+    area: str = "all",
+    max_dets: int = MOST_DETECTIONS,
 ) -> np.ndarray:
     """The share of objects that are found; arguments and result as of ``average_precision``."""
     return _tabulated(matches, weights, area, max_dets, _recall)

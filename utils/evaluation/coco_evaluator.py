@@ -21,20 +21,29 @@ from utils.evaluation.average_precision import (
     average_recall,
     mean_of_defined,
 )
-from utils.evaluation.matches import IOU_TYPES, ImageMatches, Matches, join, match_image, objects_of
+from utils.evaluation.matches import (
+    IOU_50,
+    IOU_75,
+    IOU_TYPES,
+    MOST_DETECTIONS,
+    ImageMatches,
+    Matches,
+    join,
+    match_image,
+    objects_of,
+)
 from utils.evaluation.voc import voc_ap50
 
 # The twelve numbers of COCOeval.summarize(), in its order.
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 VOC_AP50 = "segm/VOC_AP50"
-MOST_DETECTIONS = 100  # per image and class, as COCO counts
-IOU_50, IOU_75 = 0, 5  # of IOU_THRESHOLDS
 Metrics = dict[str, float]
 
 
 def names_of(max_dets: int) -> list[str]:
     """``NAMES`` where another number of detections than COCO's 100 count."""
-    return [f"AR{max_dets}" if name == f"AR{MOST_DETECTIONS}" else name for name in NAMES]
+    names = [f"AR{max_dets}" if name == f"AR{MOST_DETECTIONS}" else name for name in NAMES]
+    return list(dict.fromkeys(names))  # with 1 or 10, one is there already
 
 
 class CocoEvaluator:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.evaluation.intervals import RESAMPLES, ROUNDING, ap_resampled, interval_of
-from utils.evaluation.matches import Matches
+from utils.evaluation.matches import MOST_DETECTIONS, Matches
 
 CANNOT_TELL = "cannot tell"
 MOST_IMAGES = 1_000_000  # nobody labels more, so a hint beyond it is none
@@ -72,7 +72,7 @@ def compare(
     first: Mapping[str, Matches],
     second: Mapping[str, Matches],
     classes: Sequence[str],
-    max_dets: int = 100,
+    max_dets: int = MOST_DETECTIONS,
     *,
     count: int = RESAMPLES,
     seed: int = 0,

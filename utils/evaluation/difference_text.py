@@ -18,10 +18,14 @@ def describe_difference(
         DataError: they were not judged on the same images.
     """
     names = [[data.name_of(r) for r in data.images] for data in (first.data, second.data)]
-    if names[0] != names[1] or first.data.classes != second.data.classes:
+    if (
+        names[0] != names[1]
+        or first.data.classes != second.data.classes
+        or first.data.fingerprint() != second.data.fingerprint()
+    ):
         raise DataError(
-            f"{first_name} and {second_name} were judged on different images or classes, so which "
-            "is better cannot be said; give both the same images, with --data and --split all"
+            f"{first_name} and {second_name} were judged on different images, labels or classes, "
+            "so which is better cannot be said; give both the same, with --data and --split all"
         )
     kinds = [kind for kind in first.matches if kind in second.matches]
     differences = compare(

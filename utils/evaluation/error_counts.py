@@ -13,8 +13,8 @@ import numpy as np
 
 from utils.evaluation.error_kinds import DETECTION_KINDS, OBJECT_KINDS, ImageErrors
 
-# COCO's sizes: the area in square pixels that each stays below.
 CLEARLY = 1.1  # how much more frequent than among all an error is in a size that is named
+# COCO's sizes: the area in square pixels that each stays below.
 SIZES = {"small": 32.0**2, "medium": 96.0**2, "large": np.inf}
 SIZE_TEXTS = {
     "small": "under 32 x 32 px",

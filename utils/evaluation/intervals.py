@@ -16,14 +16,15 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.evaluation.average_precision import average_precision, average_recall, mean_of_defined
-from utils.evaluation.matches import Matches
+from utils.evaluation.matches import ALL, IOU_50, IOU_75, MOST_DETECTIONS, Matches
 
 RESAMPLES = 2000
+MOST_DRAWN = 2_500_000  # images in all resamples together; of very many images fewer are drawn
+FEWEST_RESAMPLES = 200
 TAIL = 0.025  # of the distribution beyond either end of a 95 % interval
 FEWEST_IMAGES = 5  # the ranges of fewer hold the truth much too seldom
 MOST_UNDEFINED = 0.05  # share of resamples in which a number that has an interval may be undefined
 ROUNDING = 1e-9  # what differs by less is the same
-ALL_AREAS, IOU_50, IOU_75 = 0, 0, 5  # indices into AREAS and IOU_THRESHOLDS
 
 
 class Interval(NamedTuple):
@@ -67,7 +68,10 @@ def resamples(images: int, count: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """How often each image is drawn, float64 (1 + count, N), read-only.
 
     The first row is the images as they are, once each; in the others N are drawn with replacement.
+    Of more than 1,250 images there are fewer than 2,000 rows.
     """
+    if images:
+        count = min(count, max(FEWEST_RESAMPLES, MOST_DRAWN // images))
     drawn = np.ones((1 + count, images))
     if images:
         evenly = np.full(images, 1 / images)
@@ -101,8 +105,9 @@ def interval_of(
             has no bounds.
 
     Returns:
-        None where the number is undefined, where n is less than 5, and where more than 5 % of the
-        resamples are undefined, as of a number that is made from 3 images.
+        None where the number is undefined, where n is less than 5, where more than 5 % of the
+        resamples are undefined, as of a number that is made from 3 images, and where all are the
+        same and the number has no bounds.
     """
     value, drawn = float(values[0]), values[1:][~np.isnan(values[1:])]
     if math.isnan(value) or bearing < FEWEST_IMAGES:
@@ -110,6 +115,8 @@ def interval_of(
     if len(drawn) < (1 - MOST_UNDEFINED) * len(values[1:]):
         return None
     if np.abs(drawn - value).max() < ROUNDING:
+        if lowest == highest:
+            return None
         unseen = 1 - TAIL ** (1 / bearing)
         low, high = (value + unseen * (end - value) for end in (lowest, highest))
     else:
@@ -137,7 +144,7 @@ def expanded_tail(images: int) -> float:
 def ap_intervals(
     matches: Mapping[str, Matches],
     classes: Sequence[str],
-    max_dets: int = 100,
+    max_dets: int = MOST_DETECTIONS,
     *,
     count: int = RESAMPLES,
     seed: int = 0,
@@ -156,7 +163,7 @@ def ap_intervals(
 def ap_resampled(
     matches: Mapping[str, Matches],
     classes: Sequence[str],
-    max_dets: int = 100,
+    max_dets: int = MOST_DETECTIONS,
     *,
     count: int = RESAMPLES,
     seed: int = 0,
@@ -167,7 +174,7 @@ def ap_resampled(
         weights = resamples(of_kind.objects.shape[1], count, seed)
         precision = average_precision(of_kind, weights, max_dets=max_dets)
         recall = average_recall(of_kind, weights, max_dets=max_dets)
-        holds = of_kind.objects[ALL_AREAS] > 0  # (N, K)
+        holds = of_kind.objects[ALL] > 0  # (N, K)
         any_class = int(holds.any(axis=1).sum())
         for name, values in {
             "AP": mean_of_defined(precision, (1, 2)),

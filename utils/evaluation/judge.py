@@ -54,15 +54,12 @@ def predictions_of(
     batches: Iterable[Batch],
     precision: Precision,
     processes: Processes,
-    asked_to_stop: Callable[[], int] = int,
 ) -> dict[int, Prediction] | None:
     """What a model finds in the images, by image id, with a progress bar; None but in the first
-    process. See ``judge_together`` for ``asked_to_stop``."""
+    process."""
     hidden = None if processes.is_first else True
     progress = tqdm(batches, "testing", unit="image", leave=False, disable=hidden)
-    judged = judge_together(
-        judge(model, progress, precision, with_losses=False), processes, asked_to_stop
-    )
+    judged = judge_together(judge(model, progress, precision, with_losses=False), processes)
     return None if judged is None else {one.image_id: one.prediction for one in judged}
 
 

@@ -24,7 +24,7 @@ from nets.mask_paste import paste_masks
 from utils.data.records import ImageRecord, RecordSet, to_rle
 from utils.data.targets import record_target
 from utils.evaluation.coco_evaluator import CocoEvaluator
-from utils.evaluation.matches import AREAS
+from utils.evaluation.matches import AREAS, MOST_DETECTIONS
 from utils.evaluation.outlines import boundary_iou, iou
 
 MASK_SIDE = 28  # of torchvision's mask head: pooled to 14, then doubled
@@ -65,7 +65,7 @@ def mask_ceiling(
     data: RecordSet,
     input_size: tuple[int, int],
     most_objects: int = MOST_OBJECTS,
-    max_dets: int = 100,
+    max_dets: int = MOST_DETECTIONS,
 ) -> Ceiling:
     """Judge a detector that answers with exact boxes and classes, score 1, and its mask targets.
 

@@ -21,6 +21,8 @@ IOU_TYPES = ("bbox", "segm")
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 # COCO's sizes by area in square pixels: all, small, medium, large. Both ends belong to a size.
 AREAS = {"all": (0.0, 1e10), "s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
+ALL, IOU_50, IOU_75 = 0, 0, 5  # the first area; places in IOU_THRESHOLDS
+MOST_DETECTIONS = 100  # per image and class, as COCO counts
 _LOWEST = np.array([low for low, _ in AREAS.values()])[:, None]
 _HIGHEST = np.array([high for _, high in AREAS.values()])[:, None]
 
@@ -78,24 +80,34 @@ def objects_of(record: ImageRecord) -> Objects:
 
 def match_image(objects: Objects, prediction: Prediction, max_dets: int) -> dict[str, ImageMatches]:
     """Match the ``max_dets`` surest detections of each class in an image, by boxes and by masks."""
-    scores = prediction["scores"].double().numpy()
+    prediction = surest(prediction, max_dets)
     labels = prediction["labels"].numpy()
-    order = np.argsort(-scores, kind="stable")
-    rank = _rank_in_class(labels[order])
-    order, rank = order[rank < max_dets], rank[rank < max_dets]
-    x1, y1, x2, y2 = prediction["boxes"].double().numpy()[order].T
+    x1, y1, x2, y2 = prediction["boxes"].double().numpy().T
     shapes: dict[str, list] = {
         "bbox": np.stack([x1, y1, x2 - x1, y2 - y1], axis=1).tolist(),
-        "segm": [prediction["masks"][i] for i in order],
+        "segm": prediction["masks"],
     }
     area = {"bbox": (x2 - x1) * (y2 - y1), "segm": _mask_area(shapes["segm"])}
     return {
         kind: _matched(
-            objects, labels[order], scores[order], rank, area[kind],
+            objects, labels, prediction["scores"].double().numpy(), _rank_in_class(labels),
+            area[kind],
             _ious(shapes[kind], objects.shapes[kind], objects.crowd),
         )
         for kind in IOU_TYPES
     }  # fmt: skip
+
+
+def surest(prediction: Prediction, max_dets: int) -> Prediction:
+    """The detections of an image that ``match_image`` looks at, by falling score."""
+    order = np.argsort(-prediction["scores"].double().numpy(), kind="stable")
+    order = order[_rank_in_class(prediction["labels"].numpy()[order]) < max_dets]
+    return Prediction(
+        boxes=prediction["boxes"][order],
+        labels=prediction["labels"][order],
+        scores=prediction["scores"][order],
+        masks=[prediction["masks"][i] for i in order],
+    )
 
 
 def join(

@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nets.weights_file import WeightsFile
-from utils.evaluation.matches import Matches
+from utils.evaluation.matches import ALL, IOU_50, Matches
 
-ALL, IOU_50 = 0, 0  # indices of AREAS and IOU_THRESHOLDS
 SCORE_FLOOR = 0.05  # torchvision's box_score_thresh: validation sees no detections below
 SCORE_CEILING = 1.001  # midway to it lies above a score of 1
 DEFAULT = WeightsFile.score_threshold
@@ -120,8 +119,9 @@ def choose(
     ``f1``                    the highest F1
     ``recall=0.95``           the highest threshold with this recall, else the lowest there is
     ``precision=0.9``         of those with at least this precision, the one with the most recall
-    ``false-alarms=0.1``      the lowest threshold with at most so many false detections per image
-                              that holds no object; one above all scores if no other has so few
+    ``false-alarms=0.1``      the lowest threshold with at most so many false detections of the
+                              class per image that holds no object; one above all scores if no
+                              other has so few
     ========================  ====================================================================
 
     Of equally good thresholds the highest is taken; where nothing can be chosen, ``DEFAULT``.
@@ -140,7 +140,7 @@ def choose(
         raise ValueError(f"{rule} needs to know which images are empty")
     thresholds, notes = {}, {}
     for label, name in enumerate(classes, start=1):
-        if not matches.objects[ALL, :, label - 1].any():
+        if kind != "false-alarms" and not matches.objects[ALL, :, label - 1].any():
             threshold, note = DEFAULT, f"there is no object to choose by; {DEFAULT} is taken"
         elif not len(_counted(matches, label)[0]):
             threshold, note = DEFAULT, f"nothing is detected; {DEFAULT} is taken"

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from utils.evaluation.image_sums import ImageSums
-from utils.evaluation.matches import Matches
-
-ALL, IOU_50 = 0, 0  # of AREAS, of IOU_THRESHOLDS
+from utils.evaluation.matches import ALL, IOU_50, Matches
 
 
 def precision_recall_sums(matches: Matches, thresholds: Sequence[float]) -> dict[str, ImageSums]:

@@ -8,7 +8,6 @@ labels do not cover is left out and told.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from utils.data.records import (
 from utils.evaluation.prediction_ids import Ids, ids_of_data_set, ids_of_labels
 
 ROUNDING = 1e-6  # how far a score may lie outside 0..1: what 32 bits make of a softmax
+LARGEST = 1e300  # what a number may be
 REACH = 1.0  # pixels that a box may reach out of its image without a word
 Box = tuple[float, ...]
 
@@ -45,6 +45,25 @@ class FilePredictions(NamedTuple):
     of_image: dict[int, Prediction]  # by the image id of the record
     has_masks: bool
     notes: tuple[str, ...]  # what was left out, and what looks odd
+
+    def for_data(self, classes: Sequence[str], data: RecordSet) -> FilePredictions:
+        """The same detections, of ``classes``, for images and classes of another reading of the
+        data; what it does not know is left out."""
+        label_of = [data.classes.index(c) + 1 if c in data.classes else 0 for c in classes]
+        if len(classes) == len(data.classes) == 1:  # whatever they are called
+            label_of = [1]
+        of_image = {}
+        for record in data.images:
+            one = self.of_image[record.image_id]
+            labels = torch.tensor([0, *label_of])[one["labels"]]
+            known = labels > 0
+            of_image[record.image_id] = Prediction(
+                boxes=one["boxes"][known],
+                labels=labels[known],
+                scores=one["scores"][known],
+                masks=[mask for mask, kept in zip(one["masks"], known, strict=True) if kept],
+            )
+        return self._replace(of_image=of_image)
 
 
 class Detection(NamedTuple):
@@ -180,7 +199,8 @@ def _whole(value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < LARGEST  # not NaN, and not a whole number beyond all floats
 
 
 def _prediction(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from utils.evaluation.assessment import Assessment
 from utils.evaluation.coco_evaluator import MOST_DETECTIONS, VOC_AP50, Metrics, names_of
-from utils.evaluation.error_counts import count_kinds, error_lines
+from utils.evaluation.confusion import confusion_text
+from utils.evaluation.error_counts import count_kinds, kinds_table
 from utils.evaluation.intervals import Interval
 from utils.evaluation.matches import IOU_TYPES
 from utils.evaluation.operating_point import cost_table, in_words
@@ -23,13 +24,16 @@ def describe(assessment: Assessment) -> str:
         parts.append(f"in brackets: where the number lies for very many such images, at 95 %, as "
                      f"far as {images} images can tell")  # fmt: skip
     parts += undefined_lines(assessment.undefined)
-    parts += [f"AP is 0: {reason}" for reason in assessment.zero_reasons]
+    parts += [f"why an AP is 0: {reason}" for reason in assessment.zero_reasons]
     point = assessment.operating_point
     parts += ["", f"at IoU 0.5 and the score thresholds for {in_words(point.rule)}:"]
     parts.append(cost_table(point.thresholds, assessment.costs))
     parts += [f"{name}: {note}" for name, note in point.notes.items()]
     parts += ["", *_agreement_lines(assessment)]
-    parts += error_lines(count_kinds(assessment.errors))
+    if assessment.confusion is not None:
+        parts += ["", kinds_table(count_kinds(assessment.errors))]
+        if len(classes) > 1:
+            parts += ["", confusion_text(assessment.confusion, classes)]
     return "\n".join(parts).rstrip()
 
 

@@ -10,6 +10,7 @@ SIZES = {
     "m": "between 32 x 32 and 96 x 96 px in area",
     "l": "over 96 x 96 px in area",
 }
+NO_MASKS = "the predictions hold no masks"
 OF_PAIRS = (
     "matched/IoU",
     "matched/Dice",
@@ -40,7 +41,7 @@ def undefined_numbers(
         for name in names_of(max_dets):
             size = name[-1] if name[-1] in SIZES else ""
             if kind not in kinds:
-                reasons[f"{kind}/{name}"] = "the predictions hold no masks"
+                reasons[f"{kind}/{name}"] = NO_MASKS
             elif size and objects["all"]:
                 reasons[f"{kind}/{name}"] = f"no labelled object is {SIZES[size]}"
             else:
@@ -49,7 +50,8 @@ def undefined_numbers(
             if not count:
                 for name in ("AP", "AP50"):
                     reasons[f"{kind}/{name}/{label}"] = f"no {label} is labelled"
-    reasons |= dict.fromkeys(OF_PAIRS, "fewer than two objects were found")
+    few = "fewer than two objects were found" if "segm" in kinds else NO_MASKS
+    reasons |= dict.fromkeys(OF_PAIRS, few)
     reasons |= {"point/recall": "no object is labelled", "point/precision": "nothing was found",
                 "point/F1": "nothing is labelled or found"}  # fmt: skip
     return {name: reason for name, reason in reasons.items() if name not in metrics}

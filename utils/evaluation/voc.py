@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.evaluation.matches import AREAS, IOU_THRESHOLDS, Matches
-
-ALL = list(AREAS).index("all")
-IOU_50 = int(np.argmin(IOU_THRESHOLDS))
+from utils.evaluation.matches import ALL, IOU_50, Matches
 
 
 def voc_ap50(matches: Matches) -> float:

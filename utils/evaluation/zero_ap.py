@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from pycocotools import mask as coco_mask
 
 from nets.contract import Prediction
 from utils.data.records import ImageRecord, RecordSet, first_ten
@@ -28,6 +31,12 @@ CLEARLY = 0.8  # the share of them that follows one rule
 ALMOST_NONE = 0.1  # the share of objects found up to which all classes are looked at as one
 
 
+# As a matrix: x1, y1, x2, y2 to x, y, width, height.
+XYXY_TO_XYWH = torch.tensor(
+    [[1.0, 0, -1, 0], [0, 1, 0, -1], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.double
+)
+
+
 class Scene(NamedTuple):
     """An image: G objects that are no crowds, and its surest detections, G of them or all."""
 
@@ -38,17 +47,43 @@ class Scene(NamedTuple):
     nearest: np.ndarray  # float64 (G,), highest mask IoU with any detection of its class
 
 
-def why_zero(data: RecordSet, predictions: Mapping[int, Prediction]) -> list[str]:
+def boxes_as_masks(
+    data: RecordSet, predictions: Mapping[int, Prediction]
+) -> tuple[RecordSet, dict[int, Prediction]]:
+    """Both with the boxes for outlines, where there are no masks to look at."""
+    images, found = [], {}
+    for record in data.images:
+        size = record.height, record.width
+        boxes = np.array([instance.bbox for instance in record.instances], dtype=np.float64)
+        filled = coco_mask.frPyObjects(boxes, *size) if len(boxes) else []
+        instances = zip(record.instances, filled, strict=True)
+        images.append(
+            replace(record, instances=tuple(replace(i, segmentation=m) for i, m in instances))
+        )
+        if record.image_id in predictions:
+            one = predictions[record.image_id]
+            sides = (one["boxes"].double() @ XYXY_TO_XYWH).numpy()
+            masks = coco_mask.frPyObjects(sides, *size) if len(sides) else []
+            found[record.image_id] = Prediction(**{**one, "masks": masks})
+    return replace(data, images=tuple(images)), found
+
+
+def why_zero(
+    data: RecordSet, predictions: Mapping[int, Prediction], has_masks: bool = True
+) -> list[str]:
     """Say what makes AP of all classes, or of single ones, 0.
 
     To be asked only when it is 0 or nearly so (under 0.005). Crowds are left out.
 
     Args:
         predictions: by image id; an image that is not there is one in which nothing was found.
+        has_masks: whether there are masks to be asked about.
 
     Returns:
         sentences with numbers; none where the cause is not known.
     """
+    if not has_masks:
+        data, predictions = boxes_as_masks(data, predictions)
     there = [record for record in data.images if record.image_id in predictions]
     objects = sum(not i.iscrowd for record in data.images for i in record.instances)
     if not objects:
