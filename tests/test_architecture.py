@@ -21,6 +21,13 @@ ALLOWED = {
     "nets": ("nets",),
     "utils.data": ("nets.contract", "utils.data"),
     "my_dataset": ("nets", "utils.data"),
+    "utils.evaluation": (
+        "nets",
+        "utils.data",
+        "utils.evaluation",
+        "utils.device",
+        "utils.processes",
+    ),
     "utils": ("nets", "utils", "my_dataset"),
     "tools": ("nets", "utils", "my_dataset", "tools"),
     "": OURS[:4],

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from nets.freezing import train_only
+from nets.losses import LOSSES, named
 from nets.mask_rcnn import build_model
 from nets.sampler import SeededSampler, sampling_from
 from nets.weights_file import WeightsFile, load_weights
@@ -26,12 +27,11 @@ from utils.evaluation.coco_evaluator import CocoEvaluator
 from utils.evaluation.judge import judge
 from utils.training.checkpoint import BEST, Checkpoints
 from utils.training.diverged import DivergedError
-from utils.training.engine import MOST_OVERFLOWS, Trainer, named, sampling_seed
+from utils.training.engine import MOST_OVERFLOWS, Trainer, sampling_seed
 from utils.training.keeper import Keeper
 from utils.training.recorder import NoRecorder
 from utils.training.stages import read_stages
 from utils.training.state import go_on_from, start_state
-from utils.training.step_report import LOSSES
 
 FP32 = Precision("fp32", "cpu")
 SIDE = 96

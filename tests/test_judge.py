@@ -10,10 +10,11 @@ import torch
 from test_engine import FP32, drawn_batches, small_network
 
 from nets.detect import detect
-from utils.evaluation.judge import Judged, judge, judge_together, mean_losses
+from nets.losses import LOSSES
+from utils.evaluation.judge import Judged, judge, judge_together
 from utils.processes import ALONE, Processes
 from utils.training.diverged import DivergedError
-from utils.training.step_report import LOSSES
+from utils.training.validation import mean_losses
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from nets.losses import LOSSES
 from utils.config import TrainConfig
 from utils.training import recorder as recorder_module
 from utils.training.recorder import NoRecorder, Recorder, duration, epoch_line
 from utils.training.results import csv_columns
 from utils.training.run_folder import RunFolder
-from utils.training.step_report import LOSSES, StepReport
+from utils.training.step_report import StepReport
 from utils.training.text_log import log, open_log
 
 CLASSES = ("cat", "dog")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from my_dataset import PennFudanDataset
+from nets.losses import LOSSES
 from nets.mask_rcnn import build_model
 from utils.data.epoch_batches import EpochBatches
 from utils.data.loader import eval_loader
@@ -17,7 +18,6 @@ from utils.data.transforms import train_transforms
 from utils.device import Precision
 from utils.interruption import Interruption, Stopped
 from utils.training.panels import ValidationPanels, training_panel
-from utils.training.step_report import LOSSES
 from utils.training.validation import Validation
 
 
@@ -57,17 +57,19 @@ def validation(dataset) -> Validation:
 def test_a_perfect_model_has_ap_1_epoch_after_epoch(dataset, finds_all):
     checked, model = validation(dataset), torch.nn.Linear(1, 1)
     for _ in range(2):
-        losses, metrics = checked.run(model, Interruption())
+        losses, metrics, point = checked.run(model, Interruption())
         assert losses["loss"] == pytest.approx(2.5)
         assert metrics["segm/AP"] == metrics["bbox/AP"] == pytest.approx(1)
         assert metrics["segm/AP/person"] == pytest.approx(1)
+        assert point["rule"] == "f1"
+        assert point["costs"][0]["missed"] == 0
 
 
 def test_a_real_network_gives_losses_and_numbers(dataset):
     torch.manual_seed(0)
     model = build_model("maskrcnn_resnet18_fpn_small", 2, min_size=64, max_size=96,
                         rpn_post_nms_top_n_test=20)  # fmt: skip
-    losses, metrics = validation(dataset).run(model, Interruption())
+    losses, metrics, _ = validation(dataset).run(model, Interruption())
     assert set(losses) == {"loss", *LOSSES}
     assert all(np.isfinite(value) for value in losses.values())
     assert 0 <= metrics["segm/AP"] < 0.5
@@ -79,9 +81,11 @@ def test_a_model_that_finds_nothing_has_ap_0_and_losses(dataset):
     with torch.no_grad():  # all is background
         model.roi_heads.box_predictor.cls_score.bias[:] = torch.tensor([100.0, -100.0])
     checked = validation(dataset)
-    losses, metrics = checked.run(model, Interruption())
+    losses, metrics, point = checked.run(model, Interruption())
     assert all(np.isfinite(value) for value in losses.values())
     assert metrics["segm/AP"] == metrics["bbox/AP"] == 0
+    assert point["thresholds"] == [0.5]
+    assert "nothing is detected" in point["notes"][0]
     assert all(len(found["masks"]) == 0 for found in checked.panels.predictions.values())
     assert checked.panels.found().size == checked.panels.labels().size
 

@@ -19,13 +19,12 @@ import torch
 from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 
 from utils.data.epoch_batches import EpochBatches
-from utils.data.loader import eval_loader, train_loader
+from utils.data.loader import eval_loader, to_device, train_loader
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator
 from utils.evaluation.judge import judge
 from utils.evaluation.table import metrics_table
 from utils.open_data import TrainingData, open_training_data
-from utils.training.engine import to_device
 
 
 def train_for(model: MaskRCNN, data: TrainingData, seconds: float, device: torch.device) -> int:

@@ -91,3 +91,14 @@ def _loader(
         **order,
     )
     return WatchedLoader(loader, dataset, progress)
+
+
+def to_device(
+    images: list[Tensor], targets: list[Target], device: torch.device
+) -> tuple[list[Tensor], list[dict[str, Any]]]:
+    """Images and what the model needs of the targets, moved without waiting for the copy."""
+    moved: list[dict[str, Any]] = [
+        {key: target[key].to(device, non_blocking=True) for key in ("boxes", "labels", "masks")}
+        for target in targets
+    ]
+    return [image.to(device, non_blocking=True) for image in images], moved

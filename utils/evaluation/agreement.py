@@ -35,7 +35,7 @@ def count_sums(
         columns |= {f"/{label}": errors[:, k] for k, label in enumerate(classes)}
     once = np.ones(len(errors))
     return {
-        f"count/{name}{suffix}": ImageSums(values, once)
+        f"count/{name}{suffix}": ImageSums(values, once, (0.0, 1.0) if name == "exact" else None)
         for suffix, error in columns.items()
         for name, values in {
             "bias": error,
@@ -139,6 +139,11 @@ def area_sums(
         return table
 
     pairs = per_image(np.ones(len(label)))
-    return by_class("area/bias", per_image(found_area - true_area), pairs, classes) | by_class(
-        "area/bias_percent", per_image(100 * (found_area / true_area - 1)), pairs, classes
-    )
+    differences = {
+        "area/bias": found_area - true_area,
+        "area/bias_percent": 100 * (found_area / true_area - 1),
+    }
+    sums: dict[str, ImageSums] = {}
+    for name, values in differences.items():
+        sums |= by_class(name, per_image(values), pairs, classes, bounds=None)
+    return sums

@@ -92,9 +92,7 @@ def assess(
     if not has_masks:
         del matches[MASKS]
     of_kind = matches[MASKS if has_masks else BOXES]
-    if isinstance(point, str):
-        empty = np.array([not record.instances for record in data.images], dtype=bool)
-        point = choose(of_kind, data.classes, point, empty)
+    point = _chosen(point, of_kind, data) if isinstance(point, str) else point
     least = [point.thresholds[name] for name in data.classes]
 
     sums = precision_recall_sums(of_kind, least)
@@ -110,7 +108,7 @@ def assess(
         metrics |= further
     intervals = ap_intervals(matches, data.classes, max_dets)
     for name, of_name in sums.items():
-        found = _interval(name, of_name)
+        found = _interval(of_name)
         if found and name in metrics:
             intervals[name] = found
     ceiling = None
@@ -177,14 +175,16 @@ def _of_errors(
     return sums | counts | areas, numbers
 
 
-def _interval(name: str, sums: ImageSums) -> Interval | None:
-    """Numbers of counting and areas have no bounds, all others lie in 0..1."""
-    images, bearing = len(sums.counts), int(np.count_nonzero(sums.counts))
-    is_share = not name.startswith(("count/bias", "count/MAE", "area/"))
-    if is_share:
-        return interval(sums.mean, images, bearing=bearing)
-    value = float(sums.mean()[0])
-    return interval(sums.mean, images, bearing=bearing, lowest=value, highest=value)
+def _interval(sums: ImageSums) -> Interval | None:
+    bearing, value = int(np.count_nonzero(sums.counts)), float(sums.mean()[0])
+    lowest, highest = sums.bounds or (value, value)
+    return interval(sums.mean, len(sums.counts), bearing=bearing, lowest=lowest, highest=highest)
+
+
+def _chosen(rule: str, matches: Matches, data: RecordSet) -> OperatingPoint:
+    """The thresholds that a rule chooses on these images."""
+    empty = np.array([not record.instances for record in data.images], dtype=bool)
+    return choose(matches, data.classes, rule, empty)
 
 
 def _is_zero(metrics: Metrics) -> bool:

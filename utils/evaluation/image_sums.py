@@ -14,6 +14,7 @@ class ImageSums:
 
     sums: np.ndarray  # float64 (N,), of the values in each image
     counts: np.ndarray  # float64 (N,), how many values each image has
+    bounds: tuple[float, float] | None = (0.0, 1.0)  # between which every value lies
 
     def mean(self, weights: np.ndarray | None = None) -> np.ndarray:
         """The mean of all values, float64 (B,); NaN of none.
@@ -28,16 +29,20 @@ class ImageSums:
 
 
 def by_class(
-    name: str, sums: np.ndarray, counts: np.ndarray, classes: Sequence[str]
+    name: str,
+    sums: np.ndarray,
+    counts: np.ndarray,
+    classes: Sequence[str],
+    bounds: tuple[float, float] | None = (0.0, 1.0),
 ) -> dict[str, ImageSums]:
     """``name`` over the values of all classes and, of several, ``name/<class>`` over those of each.
 
     ``sums`` and ``counts`` are (N, K). A name without a single value is absent.
     """
-    named = {name: ImageSums(sums.sum(axis=1), counts.sum(axis=1))}
+    named = {name: ImageSums(sums.sum(axis=1), counts.sum(axis=1), bounds)}
     if len(classes) > 1:
         for k, label in enumerate(classes):
-            named[f"{name}/{label}"] = ImageSums(sums[:, k], counts[:, k])
+            named[f"{name}/{label}"] = ImageSums(sums[:, k], counts[:, k], bounds)
     return {key: value for key, value in named.items() if value.counts.any()}
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -12,12 +11,10 @@ from tqdm import tqdm
 
 from nets.contract import Prediction
 from nets.detect import detect
-from utils.data.loader import Batch
+from nets.losses import LOSSES, named
+from utils.data.loader import Batch, to_device
 from utils.device import Precision
 from utils.processes import Processes
-from utils.training.diverged import DivergedError, shown
-from utils.training.engine import named, to_device
-from utils.training.step_report import LOSSES
 
 
 class Judged(NamedTuple):
@@ -81,19 +78,3 @@ def judge_together(
         return None
     by_id = {one.image_id: one for share in everyone for one in share}
     return [by_id[image_id] for image_id in sorted(by_id)]
-
-
-def mean_losses(judged: Sequence[Judged]) -> dict[str, float]:
-    """The mean over images of each loss.
-
-    Raises:
-        DivergedError: one is not finite.
-    """
-    if not judged:
-        return {}
-    means = {
-        name: sum(one.losses[name] for one in judged) / len(judged) for name in judged[0].losses
-    }
-    if not all(map(math.isfinite, means.values())):
-        raise DivergedError(f"the validation loss is not finite ({shown(means)}); lower --lr")
-    return means

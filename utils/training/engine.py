@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nets.contract import Target
 from nets.freezing import hold_frozen_norms
+from nets.losses import LOSSES, named
 from nets.padding import padding_to
 from nets.sampler import MEAN_OVER, counts_of, sampling_from
-from utils.data.loader import Batch
+from utils.data.loader import Batch, to_device
 from utils.device import Precision
 from utils.processes import ALONE, Processes
 from utils.training.diverged import DivergedError, Moment
 from utils.training.state import TrainingState
-from utils.training.step_report import LOSSES, StepReport
+from utils.training.step_report import StepReport
 
 MOST_OVERFLOWS = 20  # float16 steps skipped in a row, after which the scale is no remedy
 
@@ -160,20 +160,3 @@ class Trainer:
 def sampling_seed(seed: int, epoch: int, image_id: int) -> int:
     """What the anchors and RoIs of an image are drawn from in an epoch."""
     return int(np.random.SeedSequence((seed, epoch, image_id)).generate_state(1)[0])
-
-
-def to_device(
-    images: list[Tensor], targets: list[Target], device: torch.device
-) -> tuple[list[Tensor], list[dict[str, Any]]]:
-    """Images and what the model needs of the targets, moved without waiting for the copy."""
-    moved: list[dict[str, Any]] = [
-        {key: target[key].to(device, non_blocking=True) for key in ("boxes", "labels", "masks")}
-        for target in targets
-    ]
-    return [image.to(device, non_blocking=True) for image in images], moved
-
-
-def named(losses: Tensor) -> dict[str, float]:
-    """The five losses and their sum ``loss`` as numbers, in one transfer from the device."""
-    values = losses.detach().tolist()
-    return {"loss": sum(values), **dict(zip(LOSSES, values, strict=True))}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from torchvision.models.detection import MaskRCNN
@@ -14,10 +15,11 @@ from nets.weights_file import WeightsFile
 from utils.data.loader import Batch
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics, metrics_of
-from utils.evaluation.judge import judge, judge_together, mean_losses
+from utils.evaluation.judge import Judged, judge, judge_together
 from utils.evaluation.operating_point import choose
 from utils.interruption import Interruption
 from utils.processes import ALONE, Processes
+from utils.training.diverged import DivergedError, shown
 from utils.training.panels import ValidationPanels
 
 
@@ -80,3 +82,19 @@ class Validation:
         validated = self.processes.from_first(validated)
         self.seconds = time.perf_counter() - started
         return validated
+
+
+def mean_losses(judged: Sequence[Judged]) -> dict[str, float]:
+    """The mean over images of each loss.
+
+    Raises:
+        DivergedError: one is not finite.
+    """
+    if not judged:
+        return {}
+    means = {
+        name: sum(one.losses[name] for one in judged) / len(judged) for name in judged[0].losses
+    }
+    if not all(map(math.isfinite, means.values())):
+        raise DivergedError(f"the validation loss is not finite ({shown(means)}); lower --lr")
+    return means
