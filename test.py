@@ -27,7 +27,6 @@ from utils.command_line import parse
 from utils.config import TestConfig
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.loader import eval_loader, worker_count
-from utils.data.splits import Split
 from utils.device import choose_device, choose_precision
 from utils.doctor.examination import check_sizes
 from utils.evaluation.assessment import Assessment, assess
@@ -157,8 +156,8 @@ def report(
     if config.output and len(config.weights) + len(config.predictions) > 1:
         folder = config.output / name
     folder, trained_in = new_folder(folder), run_record(path)
-    judged = Split((), dataset.data.names(), 0, dataset.data.fingerprint())
-    write_json(folder / "split.json", judged.to_dict())  # what --compare holds against others
+    # What --compare holds against what other runs were judged on.
+    write_json(folder / "split.json", {"val": dataset.data.names()})
     print(describe(assessment))
     write_assessment(
         folder, assessment, dataset, name, str(path), read_run(trained_in) if trained_in else None

@@ -128,7 +128,8 @@ def train(run: Run, interruption: Interruption) -> None:
             is_best = keeper.checkpoints.judge(state.epoch, validated.metrics)
             recorder.end_epoch(validated.losses, validated.metrics, is_best)
             picture = "val_pred.jpg" if is_best else None
-            recorder.picture("val/predictions", run.validation.panels.found, picture)
+            found = partial(run.validation.panels.found, validated.operating_point["thresholds"])
+            recorder.picture("val/predictions", found, picture)
             recorder.pr_curves(run.validation.evaluator)
             keeper.end_epoch(validated, is_best)
             interruption.check(processes)

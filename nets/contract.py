@@ -7,6 +7,7 @@ label 0, NaN boxes) and trains a wrong model on them, so ``check_target`` looks 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import torch
@@ -88,3 +89,16 @@ def check_target(target: Target, height: int, width: int, num_classes: int, sour
         fail("masks", f"must be 0 or 1, found {highest}")
     if not all(crop.any() for crop in crops):
         fail("masks", "holds a mask without a pixel")
+
+
+def above(prediction: Prediction, thresholds: Sequence[float]) -> Prediction:
+    """The detections with a score of at least the threshold of their class."""
+    least = torch.tensor(thresholds, dtype=torch.float64)[prediction["labels"] - 1]
+    # In float64: in float32 a threshold between two neighbouring scores would be one of them.
+    chosen = prediction["scores"].double() >= least
+    return Prediction(
+        boxes=prediction["boxes"][chosen],
+        labels=prediction["labels"][chosen],
+        scores=prediction["scores"][chosen],
+        masks=[m for m, kept in zip(prediction["masks"], chosen.tolist(), strict=True) if kept],
+    )

@@ -170,19 +170,15 @@ def test_colours_differ():
     assert all(0 <= value <= 255 for colour in colours for value in colour)
 
 
-@pytest.mark.parametrize(
-    ("threshold", "texts"),
-    [(0.95, []), (0.9, ["dog 0.90"]), (0.0, ["dog 0.90", "cat 0.25"])],
-)
-def test_predictions_from_the_threshold_on_are_drawn(threshold, texts):
+def test_predictions_are_named_with_their_scores():
     rle = encode_mask(box_mask(10, 10, 1, 2, 3, 4))
     prediction = Prediction(
         boxes=torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]]), labels=torch.tensor([2, 1]),
         scores=torch.tensor([0.9, 0.25], dtype=torch.float64), masks=[rle, rle],
     )  # fmt: skip
-    objects = predicted_objects(prediction, ("cat", "dog"), threshold)
-    assert [item.text for item in objects] == texts
-    assert [item.box for item in objects] == [(1, 2, 3, 4), (5, 6, 7, 8)][: len(texts)]
+    objects = predicted_objects(prediction, ("cat", "dog"))
+    assert [item.text for item in objects] == ["dog 0.90", "cat 0.25"]
+    assert [item.box for item in objects] == [(1, 2, 3, 4), (5, 6, 7, 8)]
 
 
 def test_records_and_targets_give_the_same_objects():

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torchvision.transforms.v2.functional import to_image
 
-from nets.contract import Prediction
+from nets.contract import Prediction, above
 from nets.mask_rcnn import build_model
 from nets.weights_file import WeightsFile
 from utils.data.transforms import eval_transforms
 from utils.device import Precision
 from utils.evaluation.judge import judge
 from utils.evaluation.operating_point import Cost, OperatingPoint
-from utils.prediction.predictor import MOST_NAMED, Predictor, above, thresholds_in_words
+from utils.prediction.predictor import MOST_NAMED, Predictor, thresholds_in_words
 
 ARCH = "maskrcnn_resnet18_fpn_small"
 FP32 = Precision("fp32", "cpu")

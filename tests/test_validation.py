@@ -87,7 +87,7 @@ def test_a_model_that_finds_nothing_has_ap_0_and_losses(dataset):
     assert point["thresholds"] == [0.5]
     assert "nothing is detected" in point["notes"][0]
     assert all(len(found["masks"]) == 0 for found in checked.panels.predictions.values())
-    assert checked.panels.found().size == checked.panels.labels().size
+    assert checked.panels.found([0.5]).size == checked.panels.labels().size
 
 
 def test_validation_ends_when_it_is_asked_to(dataset, finds_all):
@@ -107,9 +107,9 @@ def test_validation_is_finished_when_the_time_is_up(dataset, finds_all):
 
 def test_found_objects_are_drawn_where_the_labels_are(dataset, finds_all):
     checked = validation(dataset)
-    empty = np.asarray(checked.panels.found()).astype(int)
+    empty = np.asarray(checked.panels.found([0.5])).astype(int)
     checked.run(torch.nn.Linear(1, 1), Interruption())
-    found = np.asarray(checked.panels.found()).astype(int)
+    found = np.asarray(checked.panels.found([0.5])).astype(int)
     labels = np.asarray(checked.panels.labels()).astype(int)
     assert empty.shape == found.shape == labels.shape
     assert (empty != found).any()
@@ -118,15 +118,16 @@ def test_found_objects_are_drawn_where_the_labels_are(dataset, finds_all):
 
 
 def test_objects_below_the_threshold_are_not_drawn(dataset):
-    panels = ValidationPanels(dataset, score_threshold=0.95)
-    before = np.asarray(panels.found())
+    panels = ValidationPanels(dataset)
+    before = np.asarray(panels.found([0.95]))
     for record in dataset.data.images:
         panels.take(record.image_id, perfect(record))
-    assert np.array_equal(before, np.asarray(panels.found()))
+    assert np.array_equal(before, np.asarray(panels.found([0.95])))
+    assert not np.array_equal(before, np.asarray(panels.found([0.85])))
 
 
 def test_images_that_are_not_shown_are_not_kept(dataset):
-    panels = ValidationPanels(dataset, 0.5)
+    panels = ValidationPanels(dataset)
     panels.take(999, {})
     assert 999 not in panels.predictions
 

@@ -39,10 +39,8 @@ class DrawnObject:
     text: str
 
 
-def predicted_objects(
-    prediction: Prediction, classes: Sequence[str], threshold: float = 0.0
-) -> list[DrawnObject]:
-    """The objects of a prediction with a score of at least ``threshold``, best first."""
+def predicted_objects(prediction: Prediction, classes: Sequence[str]) -> list[DrawnObject]:
+    """The objects of a prediction, best first."""
     return [
         DrawnObject(rle, tuple(box), f"{classes[label - 1]} {score:.2f}")
         for rle, box, label, score in zip(
@@ -52,7 +50,6 @@ def predicted_objects(
             prediction["scores"].tolist(),
             strict=True,
         )
-        if score >= threshold
     ]
 
 

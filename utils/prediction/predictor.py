@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torchvision.transforms.v2.functional import to_dtype
 
-from nets.contract import Prediction
+from nets.contract import Prediction, above
 from nets.detect import detect
 from nets.mask_rcnn import input_size
 from nets.weights_file import WeightsFile
@@ -72,19 +70,6 @@ class Predictor:
             floats = to_dtype(pixels.permute(2, 0, 1), torch.float32, scale=True)
             predictions, _ = detect(self.model, [floats])
         return above(predictions[0], self.thresholds)
-
-
-def above(prediction: Prediction, thresholds: Sequence[float]) -> Prediction:
-    """The detections with a score of at least the threshold of their class."""
-    least = torch.tensor(thresholds, dtype=torch.float64)[prediction["labels"] - 1]
-    # In float64: in float32 a threshold between two neighbouring scores would be one of them.
-    chosen = prediction["scores"].double() >= least
-    return Prediction(
-        boxes=prediction["boxes"][chosen],
-        labels=prediction["labels"][chosen],
-        scores=prediction["scores"][chosen],
-        masks=[m for m, kept in zip(prediction["masks"], chosen.tolist(), strict=True) if kept],
-    )
 
 
 def thresholds_in_words(weights: WeightsFile, score_threshold: float | None = None) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from my_dataset import InstanceDataset
-from nets.contract import Prediction, Target
+from nets.contract import Prediction, Target, above
 from utils.data.epoch_batches import EpochBatches, SampleKey
 from utils.drawing import (
     DrawnObject,
@@ -63,9 +63,8 @@ def augmentation_panel(dataset: InstanceDataset) -> Image.Image:
 class ValidationPanels:
     """The first held-out images, with their labels or with what was found in them."""
 
-    def __init__(self, dataset: InstanceDataset, score_threshold: float) -> None:
+    def __init__(self, dataset: InstanceDataset) -> None:
         self.classes = dataset.data.classes
-        self.score_threshold = score_threshold
         count = min(MOST_IMAGES, len(dataset))
         self.samples = [dataset.read(SampleKey(0, index)) for index in range(count)]
         self.captions = [dataset.data.name_of(record) for _, record in self.samples]
@@ -86,12 +85,12 @@ class ValidationPanels:
         ]
         return panel(pictures, self.captions, COLUMNS)
 
-    def found(self) -> Image.Image:
-        """The predictions taken last."""
+    def found(self, thresholds: Sequence[float]) -> Image.Image:
+        """The predictions taken last, from a score on by class in label order."""
         pictures = []
         for pixels, record in self.samples:
             found = self.predictions[record.image_id]
-            objects = predicted_objects(found, self.classes, self.score_threshold) if found else []
+            objects = predicted_objects(above(found, thresholds), self.classes) if found else []
             pictures.append(_picture(pixels, objects))
         return panel(pictures, self.captions, COLUMNS)
 

@@ -11,7 +11,6 @@ from torchvision.models.detection import MaskRCNN
 from tqdm import tqdm
 
 from my_dataset import InstanceDataset
-from nets.weights_file import WeightsFile
 from utils.data.loader import Batch
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics, metrics_of
@@ -50,7 +49,7 @@ class Validation:
         self.precision = precision
         self.processes = processes
         self.evaluator = CocoEvaluator(dataset.data)
-        self.panels = ValidationPanels(dataset, WeightsFile.score_threshold)
+        self.panels = ValidationPanels(dataset)
 
     def run(self, model: MaskRCNN, interruption: Interruption) -> Validated:
         """Judge the model as it is; the result is the same in all processes.
