@@ -89,9 +89,7 @@ def main(config: TrainConfig) -> None:
             run = open_run(config, device, processes, config.output_root)
             interruption.limit(run.config.time_limit)
             train(run, interruption)
-            report_best(
-                run.folder, run.data.val, run.batches.val, device, run.trainer.precision, processes
-            )
+            report(run, device)
             say_goodbye(run.folder, run.keeper.checkpoints)
 
 
@@ -221,6 +219,14 @@ def open_data(config: TrainConfig, processes: Processes) -> TrainingData:
     return data.shortened(DRY_IMAGES) if config.dry_run else data
 
 
+def report(run: Run, device: torch.device) -> None:
+    """Judge the best weights once more, and leave a page about them."""
+    report_best(
+        run.folder, run.data.val, run.batches.val, device, run.trainer.precision,
+        run.trainer.processes,
+    )  # fmt: skip
+
+
 def introduce(run: Run) -> None:
     """Record the settings and the pictures that are there before the first step."""
     recorder, data = run.recorder, run.data
@@ -255,6 +261,7 @@ def dry_run(
         short = replace(config, steps_per_epoch=DRY_STEPS * config.accumulate)
         run = open_run(short, device, processes, root)
         train(run, interruption)
+        report(run, device)
         if not processes.is_first:
             return
         tried = replace(short, output_root=root, dry_run=False, resume=NEWEST)

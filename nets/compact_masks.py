@@ -274,8 +274,9 @@ def _resized_size(size: tuple[int, int], options: Mapping[str, Any]) -> tuple[in
 
 
 def _sources(length: int, resized: int) -> Tensor:
-    """Which of ``length`` pixels each of ``resized`` ones is taken from, as torch decides it."""
-    places = torch.arange(length, dtype=torch.float64)
+    """Which of ``length`` pixels each of ``resized`` ones is taken from, as torch decides it in
+    float32, in which torchvision resizes masks; in float64 some would be the next ones."""
+    places = torch.arange(length, dtype=torch.float32)
     return F.interpolate(places[None, None], size=resized, mode="nearest")[0, 0].long()
 
 

@@ -138,3 +138,16 @@ def test_what_is_beyond_the_most_detections_is_seen_nowhere():
     assert known.metrics["point/recall"] == 0.5
     assert known.confusion.tolist() == [[5, 5], [0, 0]]
     assert known.metrics["count/bias"] == -1
+
+
+def test_three_hundred_objects_in_one_image():
+    """pycocotools measures the areas of 255 masks at once at the most."""
+    masks = [rectangle(x, y, x + 7, y + 5) for x in range(0, 150, 10) for y in range(0, 120, 6)]
+    data = record_set([[(1, mask) for mask in masks]] * 5, ("cat",))
+    scored = [(1, mask, 0.9 - n / 1000) for n, mask in enumerate(masks)]
+    moved = [(1, np.roll(mask, 5, axis=1), score) for _, mask, score in scored]
+    right = assess(data, {n: predicted(scored) for n in range(1, 6)}, "f1", max_dets=400)
+    assert right.confusion.tolist() == [[1500, 0], [0, 0]]
+    wrong = assess(data, {n: predicted(moved) for n in range(1, 6)}, "f1", max_dets=400)
+    assert wrong.metrics["segm/AP"] == 0
+    assert wrong.zero_reasons

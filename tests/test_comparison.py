@@ -153,3 +153,11 @@ def test_equal_models_are_called_so():
     assert sentence == "A and B are equal in segm/AP on all 20 images"
     other = compare(judged(20, 12), judged(20, 13), ("cat",))["segm/AP"]
     assert "cannot tell with 20 images" in other.sentence()
+
+
+@pytest.mark.parametrize("changed", [1, 2])
+def test_one_or_two_images_tell_nothing(changed):
+    """Whatever the rest: drawn again, a third of the sets have none of them."""
+    other = compare(judged(30, 20), judged(30, 20 - changed), ("cat",))["segm/AP"]
+    assert other.verdict == CANNOT_TELL
+    assert other.low < 0 <= other.high

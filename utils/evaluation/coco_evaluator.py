@@ -74,13 +74,20 @@ class CocoEvaluator:
         """Take the predictions of one image.
 
         Raises:
-            ValueError: the image is not in the data set, or was processed already.
+            ValueError: the image is not in the data set or was processed already, or a label is
+                none of its classes.
         """
         if image_id not in self.numbers:
             raise ValueError(f"image {image_id} is not in the evaluated data set")
         number = self.numbers[image_id]
         if number in self._matched:
             raise ValueError(f"image {image_id} was evaluated already; call reset() in between")
+        labels = prediction["labels"]
+        if len(labels) and not 1 <= labels.min() <= labels.max() <= len(self.data.classes):
+            raise ValueError(
+                f"image {image_id}: label {int(labels.max())} is predicted, the data has "
+                f"{len(self.data.classes)} classes, counted from 1"
+            )
         self._matched[number] = match_image(self.objects[number], prediction, self.max_dets)
 
     def matches(self) -> dict[str, Matches]:

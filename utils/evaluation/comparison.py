@@ -95,7 +95,7 @@ def compare(
     differences = {}
     for name, (values, bearing) in of_first.items():
         drawn = of_second[name].values - values
-        found = interval_of(drawn, bearing, lowest=-1.0)
+        found = interval_of(drawn, bearing, lowest=-1.0, is_difference=True)
         if found:
             is_same = not np.nan_to_num(drawn).any()
             differences[name] = Difference(name, *found, images, is_same)

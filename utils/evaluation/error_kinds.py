@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from nets.contract import Prediction
 from utils.data.records import ImageRecord
-from utils.evaluation.matches import objects_of
+from utils.evaluation.matches import mask_areas, objects_of
 
 MATCH_IOU = 0.5  # from here on, a detection and an object are one thing
 NEAR_IOU = 0.1  # from here on, they have to do with each other; TIDE's background threshold
@@ -191,11 +191,6 @@ def greedy_pairs(ious: np.ndarray) -> np.ndarray:
             pairs[row, best] = True
             free[best] = False
     return pairs
-
-
-def mask_areas(masks: Sequence) -> np.ndarray:
-    """float64 (n,), the pixels of each run-length mask."""
-    return coco_mask.area(masks).astype(np.float64) if masks else np.zeros(0)
 
 
 def mask_ious(masks: Sequence, objects: Sequence, crowd: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from utils.data.records import Rle
-from utils.evaluation.error_kinds import MATCH_IOU, mask_areas
+from utils.evaluation.error_kinds import MATCH_IOU
+from utils.evaluation.matches import mask_areas
 
 FEWEST = 5  # masks to say something of
 CLEARLY = 0.8  # the share of them that follows one rule

@@ -15,7 +15,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from nets.contract import Prediction
-from utils.data.records import ImageRecord, RecordSet, to_rle
+from utils.data.records import ImageRecord, RecordSet, Rle, to_rle
 
 IOU_TYPES = ("bbox", "segm")
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -87,7 +87,7 @@ def match_image(objects: Objects, prediction: Prediction, max_dets: int) -> dict
         "bbox": np.stack([x1, y1, x2 - x1, y2 - y1], axis=1).tolist(),
         "segm": prediction["masks"],
     }
-    area = {"bbox": (x2 - x1) * (y2 - y1), "segm": _mask_area(shapes["segm"])}
+    area = {"bbox": (x2 - x1) * (y2 - y1), "segm": mask_areas(shapes["segm"])}
     return {
         kind: _matched(
             objects, labels, prediction["scores"].double().numpy(), _rank_in_class(labels),
@@ -207,6 +207,7 @@ def _rank_in_class(labels: np.ndarray) -> np.ndarray:
     return rank
 
 
-def _mask_area(masks: list) -> np.ndarray:
+def mask_areas(masks: Sequence[Rle]) -> np.ndarray:
+    """float64 (n,), the pixels of each run-length mask."""
     # One by one: pycocotools counts the masks of a list in 8 bits.
     return np.array([coco_mask.area(mask) for mask in masks], dtype=np.float64)

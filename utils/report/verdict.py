@@ -73,13 +73,15 @@ class Sizes(NamedTuple):
 
 def verdict(assessment: Assessment, run: RunRecord | None) -> list[str]:
     """At most seven sentences about a model."""
+    cost, images = total_cost(assessment.costs), len(assessment.data.images)
+    if cost.recall is None:
+        return [quality(cost, None)]
     if not any(len(found["scores"]) for found in assessment.predictions.values()):
-        return [nothing_found(len(assessment.data.images)), *assessment.zero_reasons]
+        return [nothing_found(images), *assessment.zero_reasons]
     kind = "segm" if "segm" in assessment.matches else "bbox"
     ap = assessment.metrics.get(f"{kind}/AP")
     of_ap = assessment.intervals.get(f"{kind}/AP")
-    images = len(assessment.data.images)
-    sentences = [quality(total_cost(assessment.costs), ap), *assessment.zero_reasons]
+    sentences = [quality(cost, ap), *assessment.zero_reasons]
     sentences.append(certainty(of_ap, images))
     if run:
         sentences += [
@@ -143,6 +145,8 @@ def overfitting(train: Sequence[float], val: Sequence[float], epochs: Sequence[f
     scatter = float(np.std(np.asarray(val)[1:-1] - smooth_val))
     if rise <= max(LEAST_RISE * smooth_val[least], scatter):
         return ""
+    if val[-2] <= smooth_val[least] * (1 + LEAST_RISE):  # only the last epoch is high
+        return ""
     if smooth_train[-1] >= smooth_train[least]:
         return ""
     since = epochs[least + int(np.argmin(val[least : least + SMOOTHED]))]
@@ -158,7 +162,8 @@ def still_improving(ap: Sequence[float]) -> str:
     if len(ap) < LEAST_EPOCHS or not np.isfinite(ap).all():
         return ""
     smooth = _smoothed(ap)
-    if smooth[-1] - smooth[-2] <= LEAST_GAIN or ap[-1] < max(ap):
+    gains = smooth[-1] - smooth[-2], ap[-1] - ap[-2]
+    if min(gains) <= LEAST_GAIN or ap[-1] < max(ap):
         return ""
     last = ", ".join(f"{value:.2f}" for value in ap[-SMOOTHED:])
     return (
