@@ -109,7 +109,8 @@ def judge_weights(
     )
     report(config, path, assessment, dataset)
     if config.store:
-        store_operating_point(path, assessment.operating_point.to_dict())
+        kept = assessment.operating_point.where_chosen(stored_point(weights))
+        store_operating_point(path, kept.to_dict())
         print(f"score thresholds stored in {path}")
     return [Candidate(str(path), assessment, dataset)]
 
@@ -136,7 +137,7 @@ def judge_file(config: TestConfig, path: Path, dataset: InstanceDataset | None) 
         max_dets=config.max_dets,
         has_masks=found.has_masks,
     )
-    report(config, path, assessment, dataset)
+    report(config, path, assessment, dataset, found.notes)
     return Candidate(str(path), assessment, dataset)
 
 
@@ -148,7 +149,11 @@ def tell(dataset: InstanceDataset, notes: Sequence[str] = ()) -> None:
 
 
 def report(
-    config: TestConfig, path: Path, assessment: Assessment, dataset: InstanceDataset
+    config: TestConfig,
+    path: Path,
+    assessment: Assessment,
+    dataset: InstanceDataset,
+    notes: Sequence[str] = (),
 ) -> None:
     """Print what was found out about a file, and leave it in a folder."""
     name = run_name(path)
@@ -159,9 +164,8 @@ def report(
     # What --compare holds against what other runs were judged on.
     write_json(folder / "split.json", {"val": dataset.data.names()})
     print(describe(assessment))
-    write_assessment(
-        folder, assessment, dataset, name, str(path), read_run(trained_in) if trained_in else None
-    )
+    record = read_run(trained_in) if trained_in else None
+    write_assessment(folder, assessment, dataset, name, path, record, notes)
     print(f"written: {folder / 'metrics.json'}, {folder / 'report.html'}")
 
 

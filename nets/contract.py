@@ -95,10 +95,14 @@ def above(prediction: Prediction, thresholds: Sequence[float]) -> Prediction:
     """The detections with a score of at least the threshold of their class."""
     least = torch.tensor(thresholds, dtype=torch.float64)[prediction["labels"] - 1]
     # In float64: in float32 a threshold between two neighbouring scores would be one of them.
-    chosen = prediction["scores"].double() >= least
+    return chosen(prediction, prediction["scores"].double() >= least)
+
+
+def chosen(prediction: Prediction, kept: Tensor) -> Prediction:
+    """Some of the detections; ``kept`` is bool (M,)."""
     return Prediction(
-        boxes=prediction["boxes"][chosen],
-        labels=prediction["labels"][chosen],
-        scores=prediction["scores"][chosen],
-        masks=[m for m, kept in zip(prediction["masks"], chosen.tolist(), strict=True) if kept],
+        boxes=prediction["boxes"][kept],
+        labels=prediction["labels"][kept],
+        scores=prediction["scores"][kept],
+        masks=[mask for mask, is_kept in zip(prediction["masks"], kept, strict=True) if is_kept],
     )

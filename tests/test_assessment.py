@@ -151,3 +151,10 @@ def test_three_hundred_objects_in_one_image():
     wrong = assess(data, {n: predicted(moved) for n in range(1, 6)}, "f1", max_dets=400)
     assert wrong.metrics["segm/AP"] == 0
     assert wrong.zero_reasons
+
+
+def test_classes_that_the_labels_do_not_know_are_not_judged():
+    data, found = scene()
+    known = assess(replace(data, unlabelled=frozenset({1})), found, POINT)
+    assert known.costs["cat"][:2] == (0, 0)
+    assert all(one.label == 2 for errors in known.errors for one in errors.detections)

@@ -107,7 +107,7 @@ SCENES = {
     "parts beside a detection that fits are no split": (
         [(CAT, BIG)],
         [(CAT, BIG, 0.9), (CAT, HERE, 0.8), (CAT, rectangle(20, 0, 36, 20), 0.7)],
-        [("correct", 0), ("background", 0), ("background", 0)], [("found", 0)],
+        [("correct", 0), ("duplicate", 0), ("duplicate", 0)], [("found", 0)],
     ),
     "merged, all three": (
         [(CAT, HERE), (CAT, BELOW)], [(CAT, rectangle(0, 0, 21, 20), 0.9)],
@@ -136,9 +136,9 @@ SCENES = {
         [(CAT, HERE)], [(CAT, rectangle(18, 0, 38, 10), 0.9)],
         [("background", 0)], [("missed", 0)],
     ),
-    "a part of what is found is background": (
+    "a part of what is found is a duplicate": (
         [(CAT, HERE)], [(CAT, HERE, 0.9), (CAT, rectangle(0, 0, 5, 10), 0.8)],
-        [("correct", 0), ("background", 0)], [("found", 0)],
+        [("correct", 0), ("duplicate", 0)], [("found", 0)],
     ),
     "crowd": (
         [(CAT, BIG, 1)], [(CAT, HERE, 0.9), (CAT, BELOW, 0.8), (DOG, HERE, 0.7), (CAT, FAR, 0.6)],
@@ -248,6 +248,7 @@ class WordByWord:
         self.give("split", lambda d: any(d in p and len(p) > 1 for p in self.pieces.values()))
         self.give("merged", lambda d: len(self.covered(d)) > 1)
         self.give("poor outline", lambda d: self.overlapped(d, 0.1, self.overlooked))
+        self.give("duplicate", lambda d: self.overlapped(d, 0.1, self.same))
         self.give("background", lambda d: True)
 
     def give(self, kind, rule):

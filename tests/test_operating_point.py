@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import f1_score, precision_recall_curve
 
 from nets.contract import Prediction
-from utils.data.records import ImageRecord, Instance, RecordSet, encode_mask
+from utils.data.records import DataError, ImageRecord, Instance, RecordSet, encode_mask
 from utils.evaluation.coco_evaluator import CocoEvaluator
 from utils.evaluation.matches import AREAS, IOU_THRESHOLDS, Matches
 from utils.evaluation.operating_point import (
@@ -371,21 +371,29 @@ def test_costs_at_given_thresholds_keep_equal_scores():
     assert lower == {"cat": Cost(1, 1, 2), "dog": Cost(0, 1, 1)}
 
 
-def test_the_table_shows_costs_totals_and_notes():
+def test_the_table_shows_costs_and_totals():
     thresholds = {"person": 0.625, "dog": 0.5}
     costs = {"person": Cost(8, 2, 0), "dog": Cost(0, 0, 2)}
-    point = OperatingPoint("f1", thresholds, costs, {"dog": "nothing is detected"})
-    rows = [line.split() for line in point.table().splitlines()]
+    table = cost_table(thresholds, costs)
+    rows = [line.split() for line in table.splitlines()]
     assert rows == [
-        ["threshold", "found", "false", "missed", "precision", "recall", "F1"],
+        ["threshold", "found", "false", "not", "found", "precision", "recall", "F1"],
         ["person", "0.62", "8", "2", "0", "0.800", "1.000", "0.889"],
         ["dog", "0.50", "0", "0", "2", "-", "0.000", "0.000"],
         ["total", "8", "2", "2", "0.800", "0.800", "0.800"],
-        ["dog:", "nothing", "is", "detected"],
     ]
-    assert len({len(line) for line in point.table().splitlines()[:-1]}) == 1
+    assert len({len(line) for line in table.splitlines()}) == 1
     assert "total" not in cost_table({"dog": 0.5}, {"dog": Cost(0, 0, 2)})
     assert cost_table({}, {}).split()[0] == "threshold"
+
+
+def test_classes_without_a_choice_keep_their_thresholds():
+    old = OperatingPoint("f1", {"cat": 0.3, "dog": 0.4}, {}, {})
+    new = OperatingPoint("recall=0.9", {"cat": 0.6, "dog": 0.5}, {}, {"dog": "none there"})
+    assert new.where_chosen(old).thresholds == {"cat": 0.6, "dog": 0.4}
+    assert new.where_chosen(old).rule == "recall=0.9"
+    with pytest.raises(DataError, match="cannot be had for any class"):
+        replace(new, notes={"cat": "no", "dog": "no"}).where_chosen(old)
 
 
 # --- in a weights file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_a_detection_without_pixels_stays_a_detection(read):
     entries = [entry(score=0.9, segmentation=outside), entry(segmentation=POLYGON), entry(score=0)]
     found = read(entries)
     assert [int(coco_mask.area(mask)) for mask in found.of_image[1]["masks"]] == [0, 80, 0]
-    assert found.notes[1:] == ("1 of 3 detections have no mask and find none",)
+    assert found.notes[1] == "1 of 3 detections have no mask and find none"
 
 
 def test_scores_that_are_rounded_over_one_are_one(read):
@@ -308,8 +309,8 @@ def test_classes_are_matched_by_name(read):
     entries = [entry(category_id=10), entry(category_id=20, score=0.4), entry(category_id=30)]
     found = read(data_set(entries, classes=("dog", "cat", "bird")))
     assert found.of_image[1]["labels"].tolist() == [2, 1]
-    assert found.notes == (
-        "1 of 3 detections left out: of classes that the labels do not have (bird)",
+    assert found.notes[0] == (
+        "1 of 3 detections left out: of classes that the labels do not have (bird)"
     )
 
 
@@ -318,7 +319,7 @@ def test_one_class_is_the_other_whatever_the_names(read):
         data_set([entry(category_id=10)], classes=("cell",)), labelled("a.png", classes=("x",))
     )
     assert found.of_image[1]["labels"].tolist() == [1]
-    assert found.notes == ("class 'cell' is taken for the labels' 'x'",)
+    assert found.notes[0] == "class 'cell' is taken for the labels' 'x'"
     with pytest.raises(
         DataError, match=r"none of its classes.*Here: cell. In the labels: cat, dog"
     ):
@@ -428,3 +429,26 @@ def test_all_wrong_entries_are_told_at_once(read):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.json: cannot be read"):
         read_predictions(tmp_path / "nowhere.json", labelled("a.png"), "")
+
+
+def test_what_may_have_been_left_out_is_told(read):
+    two = labelled("a.png", "b.png")
+    notes = read([entry(score=0.35), entry(score=0.9)], two).notes
+    assert any(note.startswith("no score is below 0.35") for note in notes)
+    assert "1 of the 2 images have no detection in the file" in notes
+    assert not any("no score" in note for note in read([entry(score=0.05)]).notes)
+
+
+def test_detections_for_another_reading_of_the_data(read):
+    """Of the second image alone, with classes counted otherwise."""
+    found = read([entry(score=0.9), entry(image_id=2, score=0.8)], labelled("a.png", "b.png"))
+    second = replace(labelled("b.png").images[0], image_id=2)
+    data = replace(labelled("b.png", classes=("bird", "cat", "dog")), images=(second,))
+    mapped = found.for_data(("cat", "dog"), data)
+    assert list(mapped.of_image) == [2]
+    assert mapped.of_image[2]["labels"].tolist() == [2]
+    assert mapped.of_image[2]["scores"].tolist() == found.of_image[2]["scores"].tolist()
+    none = found.for_data(("cat", "dog"), replace(data, classes=("bird", "fish")))
+    assert not len(none.of_image[2]["labels"])
+    one = found.for_data(("thing",), replace(data, classes=("cell",)))
+    assert one.of_image[2]["labels"].tolist() == [1]

@@ -111,10 +111,10 @@ def test_outlines_are_what_the_verdicts_say(judged):
     ]
     assert told == [
         [(RIGHT, 0, ""), (RIGHT, 0, "")],
-        [(MISSED, 1, "cat missed")],
+        [(MISSED, 1, "cat not found: missed")],
         [(RIGHT, 0, ""), (FALSE, 1, "dog 0.60: duplicate")],
         [(FALSE, 1, "cat 0.70: background")],
-        [(MISSED, 1, "cat missed (wrong class)"), (FALSE, 2, "dog 0.85: wrong class")],
+        [(MISSED, 1, "cat not found: wrong class"), (FALSE, 2, "dog 0.85: wrong class")],
     ]
 
 
@@ -145,7 +145,7 @@ def test_the_section_holds_jpegs(judged):
         assert Image.open(BytesIO(base64.b64decode(source))).size == (4 * SIDE, 4 * SIDE)
     assert text.count('loading="lazy"') == 9
     assert text.index("04.png") < text.index("01.png")
-    assert "1 found, 1 false, 0 missed" in text
+    assert "1 found, 1 false, 0 not found" in text
 
 
 @pytest.mark.parametrize("error", [DataError("02.png: is <damaged>"), OSError("02.png: <damaged>")])

@@ -38,18 +38,23 @@ def test_nothing_to_judge():
 @pytest.mark.parametrize(
     ("cost", "text"),
     [
-        (Cost(0, 0, 5), "Poor: it finds 0 of 5 objects; AP is 0.50."),
-        (Cost(9, 1, 1), "Good: it finds 9 of 10 objects, and 1 of 10 finds are wrong; AP is 0.50."),
+        (Cost(0, 0, 5), "Poor: it finds 0 of 5 objects. AP of masks is 0.50."),
+        (
+            Cost(9, 1, 1),
+            "Good: it finds 9 of 10 objects; 1 of 10 detections are wrong. AP of masks is 0.50.",
+        ),
         (
             Cost(138, 6, 10),
-            "Good: it finds 93 of 100 objects (138 of 148), and 4 of 100 finds (6 of 144) are "
-            "wrong; AP is 0.50.",
+            "Good: it finds 138 of 148 objects (93 %); 6 of 144 detections (4 %) are wrong. AP of ",
         ),
         (
             Cost(1999, 1, 1),
-            "Very good: it finds 99 of 100 objects (1999 of 2000), and 1 of 100 finds (1 of 2000)",
+            "Very good: it finds 1999 of 2000 objects (99 %); 1 of 2000 detections (1 %) are",
         ),
-        (Cost(200, 0, 0), "Very good: it finds 100 of 100 objects (200 of 200), and 0 of 100"),
+        (
+            Cost(200, 0, 0),
+            "Very good: it finds 200 of 200 objects (100 %); 0 of 200",
+        ),
         (Cost(19, 1, 1), "Very good: "),
         (Cost(7, 3, 3), "Usable: "),
         (Cost(4, 6, 6), "Weak: "),
@@ -69,7 +74,8 @@ def test_quality(cost, text):
 )
 def test_certainty_is_the_width(ends, word, more):
     text = certainty(Interval(sum(ends) / 2, *ends), 50)
-    assert text.startswith(f"{word}: with 50 images")
+    assert text.startswith(f"{word}: over very many such images AP would lie between")
+    assert "50 images" in text
     assert f"between {ends[0]:.2f} and {ends[1]:.2f}" in text
     assert ("four times" in text) == more
 
@@ -192,7 +198,7 @@ def test_the_whole_verdict():
     run = record(FALLING, V_SHAPED, [0.1 * n for n in range(8)])
     lines = verdict(drawn_assessment(point=HALF, input_size=(64, 64)), run)
     assert 3 <= len(lines) <= 7
-    assert lines[0].startswith("Weak: it finds 3 of 5 objects, and 3 of 6 finds are wrong; AP is")
+    assert lines[0].startswith("Weak: it finds 3 of 5 objects; 3 of 6 detections are wrong.")
     assert "with 5 image" in lines[1]
     assert lines[2].startswith("Overfitting since epoch 4")
     assert lines[3].startswith("AP still rose")

@@ -236,7 +236,7 @@ class TestConfig(LoadingConfig):
     compare: tuple[Path, ...] = option((), "only show a table of these runs' folders")
     data: str = option("", "labelled folder, or 'shapes'; the weights' own data set by default")
     split: str = option(
-        "auto", "which images: auto is val for the weights' own data, all for another set",
+        "auto", "which images: auto is val of the weights' own data and of sets in parts, else all",
         choices=("auto", "val", "train", "all"),
     )  # fmt: skip
     max_dets: int = option(100, "the surest detections that count, per image and class")

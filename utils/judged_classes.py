@@ -41,3 +41,11 @@ def judging_notes(labelled: RecordSet, trained: tuple[str, ...]) -> list[str]:
             "false alarms can be counted; if they should, python -m tools.check looks at the labels"
         )
     return notes
+
+
+def unlabelled_classes(labelled: RecordSet, trained: tuple[str, ...]) -> frozenset[int]:
+    """The labels of a model's classes that the data does not know; none where there is one class on
+    both sides."""
+    if len(labelled.classes) == len(trained) == 1:
+        return frozenset()
+    return frozenset(n for n, name in enumerate(trained, 1) if name not in labelled.classes)

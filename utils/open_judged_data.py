@@ -14,7 +14,7 @@ from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, RecordSet
 from utils.data.splits import Split
 from utils.data_parts import TRAIN, VAL, find_parts
-from utils.judged_classes import judging_notes
+from utils.judged_classes import judging_notes, unlabelled_classes
 
 
 def open_evaluation_data(
@@ -70,7 +70,8 @@ def open_evaluation_data(
             "with --split, or other data with --data"
         )
     notes = (*records.notes, *judging_notes(labelled, tuple(trained_classes)))
-    records = replace(records.renamed(classes), notes=notes)
+    unlabelled = unlabelled_classes(labelled, tuple(trained_classes))
+    records = replace(records.renamed(classes), notes=notes, unlabelled=unlabelled)
     return InstanceDataset(records, compact_masks=True, channels=channels)
 
 

@@ -72,7 +72,8 @@ class RecordSet:
     ``classes`` are the names in label order: label 1 is ``classes[0]``; 0 is background.
     ``format`` names the reader. Image paths lie under ``root``. ``notes`` say what the reader left
     out or filled in, with counts, for the person who labelled the data. ``given_split`` are the
-    names to train on and to hold out, where the data set's own files say so.
+    names to train on and to hold out, where the data set's own files say so. ``unlabelled`` are the
+    labels of a model's classes that these labels do not know: of them nothing can be said.
     """
 
     root: Path
@@ -81,6 +82,7 @@ class RecordSet:
     images: tuple[ImageRecord, ...]
     notes: tuple[str, ...] = ()
     given_split: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    unlabelled: frozenset[int] = frozenset()
 
     def name_of(self, record: ImageRecord) -> str:
         """The image's path relative to the data root, with forward slashes on every system."""

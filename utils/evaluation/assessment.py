@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from nets.contract import Prediction
+from nets.contract import Prediction, chosen
 from utils.data.records import RecordSet
 from utils.evaluation.agreement import area_agreement, area_sums, count_agreement, count_sums
 from utils.evaluation.coco_evaluator import (
@@ -84,7 +84,9 @@ def assess(
         input_size: the network's least and greatest side, for the ceiling of its masks.
         has_masks: whether the predictions have outlines, not boxes alone.
     """
-    predictions = {n: surest(one, max_dets) for n, one in predictions.items()}
+    predictions = {
+        n: surest(without(one, data.unlabelled), max_dets) for n, one in predictions.items()
+    }
     evaluator = CocoEvaluator(data, max_dets)
     for image_id, prediction in predictions.items():
         evaluator.process(image_id, prediction)
@@ -106,11 +108,9 @@ def assess(
         more, further = _of_errors(data, predictions, errors)
         sums |= more
         metrics |= further
+    of_sums = {name: _interval(of_name) for name, of_name in sums.items() if name in metrics}
     intervals = ap_intervals(matches, data.classes, max_dets)
-    for name, of_name in sums.items():
-        found = _interval(of_name)
-        if found and name in metrics:
-            intervals[name] = found
+    intervals |= {name: found for name, found in of_sums.items() if found}
     ceiling = None
     if input_size and has_masks:
         ceiling = mask_ceiling(data, input_size, max_dets=max_dets)
@@ -137,6 +137,12 @@ NOTHING = Prediction(
     scores=torch.zeros(0),
     masks=[],
 )
+
+
+def without(prediction: Prediction, labels: frozenset[int]) -> Prediction:
+    """A prediction but for the detections with some labels."""
+    kept = [label not in labels for label in prediction["labels"].tolist()]
+    return chosen(prediction, torch.tensor(kept, dtype=torch.bool))
 
 
 def _of_errors(

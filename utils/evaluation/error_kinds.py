@@ -85,7 +85,8 @@ def sort_errors(record: ImageRecord, prediction: Prediction, thresholds: np.ndar
        and so does another detection that comes to this point.
     7. merged: it covers at least half of each of two or more objects of its class.
     8. poor outline: IoU >= 0.1 with an object of its class that is not found.
-    9. background: the rest. A small part of an object that is found already is here too.
+    9. duplicate: IoU >= 0.1 with an object of its class that is found.
+    10. background: the rest.
 
     An object is "ignored" if it is a crowd; else "found" by 1, "wrong class" by 4, "split" by 6,
     "merged" if any detection that is not ignored covers it and another as in 7, "poor outline" if
@@ -160,13 +161,14 @@ def _verdicts(
     pieces &= pieces.sum(axis=0) >= 2
     covers = touching & (common >= MOSTLY * of_objects) & ~_any(on_crowd)
     covers &= covers.sum(axis=1, keepdims=True) >= 2
-    poor = rest & ~_any(pieces | covers) & same & (ious >= NEAR_IOU) & ~found
+    close = rest & ~_any(pieces | covers) & same & (ious >= NEAR_IOU)
+    poor = close & ~found
 
     detections = _first(
         ious,
         ("correct", correct), ("ignored", on_crowd), ("duplicate", near & same),
         ("wrong class", wrong), ("duplicate", near), ("split", pieces), ("merged", covers),
-        ("poor outline", poor), ("background", (ious > 0) & ~crowd),
+        ("poor outline", poor), ("duplicate", close), ("background", (ious > 0) & ~crowd),
     )  # fmt: skip
     objects = _first(
         ious.T,

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nets.weights_file import WeightsFile
+from utils.data.records import DataError
 from utils.evaluation.matches import ALL, IOU_50, Matches
 
 SCORE_FLOOR = 0.05  # torchvision's box_score_thresh: validation sees no detections below
@@ -96,10 +97,23 @@ class OperatingPoint:
             {name: note for name, note in notes if note},
         )
 
-    def table(self) -> str:
-        """For the terminal: a row per class, and the notes."""
-        notes = [f"{name}: {note}" for name, note in self.notes.items()]
-        return "\n".join([cost_table(self.thresholds, self.costs), *notes])
+    def where_chosen(self, other: OperatingPoint) -> OperatingPoint:
+        """This one, but for classes that the rule could not be kept for: they keep the thresholds
+        of another one.
+
+        Raises:
+            DataError: it could be kept for none.
+        """
+        if self.notes.keys() >= self.thresholds.keys():
+            raise DataError(
+                f"{in_words(self.rule)} cannot be had for any class on these images, so no score "
+                "threshold is stored; choose another rule, or images with all classes"
+            )
+        thresholds = {
+            name: other.thresholds[name] if name in self.notes else threshold
+            for name, threshold in self.thresholds.items()
+        }
+        return replace(self, thresholds=thresholds)
 
 
 def stored_point(weights: WeightsFile) -> OperatingPoint:
@@ -211,12 +225,12 @@ def cost_table(thresholds: Mapping[str, float], costs: Mapping[str, Cost]) -> st
         total = Cost(*(sum(numbers) for numbers in zip(*costs.values(), strict=True)))
         rows.append(("total", "", total))
     width = max((len(name) for name, _, _ in rows), default=0)
-    lines = [f"{'':{width}}  threshold   found   false  missed  precision  recall     F1"]
+    lines = [f"{'':{width}}  threshold   found   false  not found  precision  recall     F1"]
     for name, threshold, cost in rows:
         shares = (cost.precision, cost.recall, cost.f1)
         shown = [UNDEFINED if share is None else f"{share:.3f}" for share in shares]
         lines.append(
-            f"{name:{width}}  {threshold:>9}  {cost.found:6}  {cost.false:6}  {cost.missed:6}"
+            f"{name:{width}}  {threshold:>9}  {cost.found:6}  {cost.false:6}  {cost.missed:9}"
             f"  {shown[0]:>9}  {shown[1]:>6}  {shown[2]:>5}"
         )
     return "\n".join(lines)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from pycocotools import mask as coco_mask
 
-from nets.contract import Prediction
+from nets.contract import Prediction, chosen
 from utils.data.annotation_files import MOST_BYTES, read_text
 from utils.data.formats.coco_entries import Identity, ObjectEntry, listed, wrong
 from utils.data.formats.coco_outlines import BAD_PART, LeftOut, draw_instances
@@ -33,6 +33,7 @@ from utils.data.records import (
 from utils.evaluation.prediction_ids import Ids, ids_of_data_set, ids_of_labels
 
 ROUNDING = 1e-6  # how far a score may lie outside 0..1: what 32 bits make of a softmax
+LOWEST_SCORE = 0.1  # least that all detections of a network leave room for
 LARGEST = 1e300  # what a number may be
 REACH = 1.0  # pixels that a box may reach out of its image without a word
 Box = tuple[float, ...]
@@ -56,13 +57,7 @@ class FilePredictions(NamedTuple):
         for record in data.images:
             one = self.of_image[record.image_id]
             labels = torch.tensor([0, *label_of])[one["labels"]]
-            known = labels > 0
-            of_image[record.image_id] = Prediction(
-                boxes=one["boxes"][known],
-                labels=labels[known],
-                scores=one["scores"][known],
-                masks=[mask for mask, kept in zip(one["masks"], known, strict=True) if kept],
-            )
+            of_image[record.image_id] = chosen(Prediction(**{**one, "labels": labels}), labels > 0)
         return self._replace(of_image=of_image)
 
 
@@ -292,5 +287,13 @@ def _oddities(
         notes.append(
             f"{outside} of {len(detections)} boxes reach out of their image; 'bbox' must be x, y, "
             "width, height and not x1, y1, x2, y2"
+        )
+    if empty := sum(not len(one["scores"]) for one in predictions.values()):
+        notes.append(f"{empty} of the {len(data.images)} images have no detection in the file")
+    lowest = min((one.score for one in detections), default=0.0)
+    if lowest > LOWEST_SCORE:
+        notes.append(
+            f"no score is below {lowest:.2f}: if less sure detections are left out, AP is too low; "
+            "predict.py --score-threshold 0.05 writes them all"
         )
     return notes

@@ -8,7 +8,7 @@ from utils.evaluation.assessment import Assessment
 from utils.evaluation.coco_evaluator import MOST_DETECTIONS, VOC_AP50, Metrics, names_of
 from utils.evaluation.confusion import confusion_text
 from utils.evaluation.error_counts import count_kinds, kinds_table
-from utils.evaluation.intervals import Interval
+from utils.evaluation.intervals import FEWEST_IMAGES, Interval
 from utils.evaluation.matches import IOU_TYPES
 from utils.evaluation.operating_point import cost_table, in_words
 
@@ -20,7 +20,9 @@ def describe(assessment: Assessment) -> str:
     metrics, intervals = assessment.metrics, assessment.intervals
     classes, images = assessment.data.classes, len(assessment.data.images)
     parts = [metrics_table(metrics, classes, intervals, assessment.max_dets)]
-    if intervals:
+    if "segm/AP" not in intervals and "bbox/AP" not in intervals:
+        parts.append(f"no 95 % intervals: they take at least {FEWEST_IMAGES} images with objects")
+    else:
         parts.append(f"in brackets: where the number lies for very many such images, at 95 %, as "
                      f"far as {images} images can tell")  # fmt: skip
     parts += undefined_lines(assessment.undefined)

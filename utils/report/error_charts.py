@@ -16,7 +16,7 @@ from utils.report.svg_charts import Axis, Mark, Series, axis, scatter_chart, sha
 SIDES = (0, 16, 32, 48, 64, 96, 128, 192, 256, 512)  # bins of size, by the root of the area
 MOST_CELLS = 15  # classes that a confusion matrix is readable with
 MOST_CONFUSIONS = 20
-SIZE_NAMES = {"small": "under 32² px", "medium": "32² to 96² px", "large": "96² px or more"}
+SIZE_NAMES = {"small": "under 32² px", "medium": "32² to 96² px", "large": "from 96² px"}
 NOTHING = "nothing"
 KIND_COLOURS = {
     "found": "#3fb58f", "correct": "#3fb58f", "wrong class": "#f08030", "split": "#f0c040",
@@ -27,7 +27,8 @@ KIND_COLOURS = {
 MEANINGS = (
     "found, correct: label and detection of the same class fit with an IoU of 0.5 or more.",
     "missed: no detection comes near the object.",
-    "background: the detection is on no object; sometimes the label is what is missing.",
+    "background: the detection has nothing to do with an object (IoU under 0.1); sometimes the "
+    "label is what is missing.",
     "duplicate: the object has a detection already.",
     "wrong class: the outline fits an object of another class.",
     "merged: one outline covers several objects. Split: several outlines are parts of one object.",
@@ -84,7 +85,7 @@ def confusion_table(confusion: np.ndarray, classes: Sequence[str]) -> str:
         lines_html.append(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>")
     return box(
         '<table class="confusion"><caption>Rows: what is labelled. Columns: what was found. Green '
-        "is right; the last column is missed, the last row is false alarms.</caption>"
+        "is right; the last column is not found, the last row is false and of no class.</caption>"
         f"<tr><th></th>{head}</tr>{''.join(lines_html)}</table>"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,8 +24,9 @@ def write_assessment(
     assessment: Assessment,
     dataset: InstanceDataset,
     title: str,
-    judged: str,
+    judged: Path,
     record: RunRecord | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write ``metrics.json``, ``intervals.json`` (name: [low, high]) and ``report.html``.
 
@@ -32,18 +34,20 @@ def write_assessment(
         folder: an existing one.
         dataset: whose images were judged; the page shows some.
         title: the name of the model.
-        judged: the weights or predictions, as the page names them.
+        judged: the weights or predictions.
         record: of the run that trained it, for the curves and settings of the page.
+        notes: what else was told of the predictions.
     """
     write_json(folder / METRICS, assessment.metrics)
     ends = {name: [one.low, one.high] for name, one in assessment.intervals.items()}
     write_json(folder / INTERVALS, ends)
     facts = {
-        "weights": judged,
+        "predictions" if judged.suffix == ".json" else "weights": str(judged),
         "data": str(dataset.data.root),
         "date": time.strftime("%Y-%m-%d"),
         "torch, where judged": torch.__version__,
         "torchvision, where judged": torchvision.__version__,
+        **{f"note {n}": note for n, note in enumerate((*dataset.data.notes, *notes), 1)},
     }
     write_report(
         folder / REPORT,

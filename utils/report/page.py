@@ -127,4 +127,4 @@ def _about(assessment: Assessment, facts: Mapping[str, str]) -> str:
     return "; ".join([*told, f"judged on {len(assessment.data.images)} images"])
 
 
-_FIRST = ("weights", "data", "date")
+_FIRST = ("weights", "predictions", "data", "date")

@@ -31,9 +31,9 @@ FALSE: Colour = (255, 130, 0)
 MISSED: Colour = (255, 80, 255)
 HALO: Colour = (0, 0, 0)
 LEGEND = (
-    '<p class="legend"><span class="right">found</span> <span class="false">false alarm: thick'
-    '</span> <span class="missed">missed: dashed</span> Errors are numbered; the captions say what '
-    "they are.</p>"
+    '<p class="legend"><span class="right">found</span> <span class="false">false: thick'
+    '</span> <span class="missed">not found: dashed</span> Errors are numbered; the captions say '
+    "what they are.</p>"
 )
 
 ReadPixels = Callable[[int], np.ndarray]  # from the number of an image to uint8 (H, W, channels)
@@ -110,8 +110,7 @@ def outlines_of(
     for missed in filter(_is_missed, errors.objects):
         segmentation = record.instances[missed.index].segmentation
         rle = to_rle(segmentation, record.height, record.width)
-        why = "" if missed.kind == "missed" else f" ({missed.kind})"
-        text = f"{classes[missed.label - 1]} missed{why}"
+        text = f"{classes[missed.label - 1]} not found: {missed.kind}"
         wrong.append(Outline(rle, MISSED, len(wrong) + 1, text))
     for false in filter(_is_false, errors.detections):
         text = f"{classes[false.label - 1]} {false.score:.2f}: {false.kind}"
@@ -127,7 +126,7 @@ def _figure(assessment: Assessment, number: int, read_pixels: ReadPixels) -> str
     outlines = outlines_of(record, prediction, errors, assessment.data.classes)
     found, false, missed = _counts(errors)
     caption = paragraph(name, "name")
-    caption += paragraph(f"{found} found, {false} false, {missed} missed")
+    caption += paragraph(f"{found} found, {false} false, {missed} not found")
     texts = [f"{one.number}: {one.text}" for one in outlines if one.number]
     more = [f"and {len(texts) - MOST_LISTED} more"] if len(texts) > MOST_LISTED else []
     caption += listed([*texts[:MOST_LISTED], *more])

@@ -54,7 +54,7 @@ def cost_table(thresholds: Mapping[str, float], costs: Mapping[str, Cost]) -> st
     rows = [[name, f"{thresholds[name]:.2f}", *_cost_cells(cost)] for name, cost in costs.items()]
     if len(costs) > 1:
         rows.insert(0, ["all", "", *_cost_cells(total_cost(costs))])
-    head = ("class", "score from", "found", "false alarms", "missed", "precision", "recall", "F1")
+    head = ("class", "score from", "found", "false", "not found", "precision", "recall", "F1")
     return table(head, rows)
 
 

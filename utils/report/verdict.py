@@ -19,6 +19,7 @@ from utils.evaluation.operating_point import Cost
 from utils.report.run_record import RunRecord
 from utils.report.score_charts import total_cost
 
+MANY = 50  # of which a share is told, too
 MOST_SENTENCES = 7
 MOST_LIMITS = 3
 GRADES = {0.95: "Very good", 0.85: "Good", 0.7: "Usable", 0.4: "Weak", 0.0: "Poor"}  # by F1
@@ -58,7 +59,7 @@ OF_DETECTIONS = {
     ),
     "duplicate": (
         "are second ones of the same object",
-        "raise predict.py's --score-threshold, or train longer",
+        "train longer, or choose fewer with test.py --operating-point precision=0.9 --store",
     ),
 }
 
@@ -81,7 +82,7 @@ def verdict(assessment: Assessment, run: RunRecord | None) -> list[str]:
     kind = "segm" if "segm" in assessment.matches else "bbox"
     ap = assessment.metrics.get(f"{kind}/AP")
     of_ap = assessment.intervals.get(f"{kind}/AP")
-    sentences = [quality(cost, ap), *assessment.zero_reasons]
+    sentences = [quality(cost, ap, kind), *assessment.zero_reasons]
     sentences.append(certainty(of_ap, images))
     if run:
         sentences += [
@@ -105,7 +106,7 @@ def nothing_found(images: int) -> str:
     )
 
 
-def quality(cost: Cost, ap: float | None) -> str:
+def quality(cost: Cost, ap: float | None, kind: str = "segm") -> str:
     """How good the detections above the score threshold are."""
     if cost.f1 is None:
         return "Nothing is labelled and nothing was found, so there is nothing to judge."
@@ -113,9 +114,10 @@ def quality(cost: Cost, ap: float | None) -> str:
         return f"No object is labelled; {cost.false} detections are false alarms."
     objects, made = cost.found + cost.missed, cost.found + cost.false
     grade = next(word for least, word in GRADES.items() if cost.f1 >= least)
-    wrong = f", and {_of_100(cost.false, made, 'finds')} are wrong" if made else ""
-    text = f"{grade}: it finds {_of_100(cost.found, objects, 'objects')}{wrong}"
-    return f"{text}; AP is {ap:.2f}." if ap is not None else f"{text}."
+    wrong = f"; {_of_all(cost.false, made, 'detections')} are wrong" if made else ""
+    text = f"{grade}: it finds {_of_all(cost.found, objects, 'objects')}{wrong}"
+    of = "masks" if kind == "segm" else "boxes"
+    return f"{text}. AP of {of} is {ap:.2f}." if ap is not None else f"{text}."
 
 
 def certainty(interval: Interval | None, images: int) -> str:
@@ -126,8 +128,8 @@ def certainty(interval: Interval | None, images: int) -> str:
     word = next(word for most, word in CERTAINTY.items() if width <= most)
     more = "; four times as many would halve that range" if word != "Sure" else ""
     return (
-        f"{word}: with {images} images, AP on very many more lies between {interval.low:.2f} and "
-        f"{interval.high:.2f} (95 %){more}."
+        f"{word}: over very many such images AP would lie between {interval.low:.2f} and "
+        f"{interval.high:.2f} (95 %), as far as {images} images can tell{more}."
     )
 
 
@@ -230,9 +232,10 @@ def _smoothed(values: Sequence[float]) -> np.ndarray:
     return np.convolve(values, np.ones(SMOOTHED) / SMOOTHED, "valid")
 
 
-def _of_100(part: int, whole: int, what: str) -> str:
-    """``93 of 100 objects (138 of 148)``; of few, the plain numbers. 100 is all, 0 is none."""
-    if whole < 100:
-        return f"{part} of {whole} {what}"
+def _of_all(part: int, whole: int, what: str) -> str:
+    """``138 of 148 objects (93 %)``; of few without the share. 100 % is all, 0 % is none."""
+    text = f"{part} of {whole} {what}"
+    if whole < MANY:
+        return text
     share = min(max(round(100 * part / whole), int(part > 0)), 100 - int(part < whole))
-    return f"{share} of 100 {what} ({part} of {whole})"
+    return f"{text} ({share} %)"

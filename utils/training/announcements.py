@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.config import TrainConfig, to_dict
 from utils.open_data import TrainingData
+from utils.report.outputs import REPORT
 from utils.training.checkpoint import BEST, Checkpoints
 from utils.training.run_folder import RunFolder
 from utils.training.stages import Stage
@@ -62,6 +63,8 @@ def say_goodbye(folder: RunFolder, checkpoints: Checkpoints) -> None:
     if checkpoints.best is not None:
         score = f"{checkpoints.best:.3f}"
     log.info("done. Best segm AP %s in epoch %d: %s", score, checkpoints.best_epoch + 1, best)
+    if (page := folder.record / REPORT).exists():
+        log.info("how good that is, and what goes wrong: %s", page)
     log.info("curves and pictures: %s (%s)", folder.record,
              shlex.join(["tensorboard", "--logdir", str(folder.record.parent)]))  # fmt: skip
     log.info("next: %s\n      %s", test, predict)

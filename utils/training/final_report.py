@@ -51,5 +51,5 @@ def report_best(
     )
     with only_warning():
         write_assessment(
-            folder.record, assessment, dataset, folder.name, str(best), read_run(folder.record)
+            folder.record, assessment, dataset, folder.name, best, read_run(folder.record)
         )
