@@ -161,7 +161,7 @@ def test_two_processes_judge_what_one_does(together, tmp_path, images):
     assert f": {images} images" in out
     found = tree(tmp_path / "two")
     assert found == tree(tmp_path / "one")
-    assert set(found) == {"metrics.json"}
+    assert set(found) == {"metrics.json", "intervals.json", "report.html", "split.json"}
     assert "segm/AP" in read(tmp_path / "two" / "metrics.json")
 
 
