@@ -326,19 +326,19 @@ def test_score_thresholds_are_chosen_stored_and_used(trained, people, tmp_path):
     before = torch.load(weights)
     assert before["operating_point"]["rule"] == "f1"  # by the training
     out = succeeded(
-        "test.py", "--weights", weights, "--operating-point", "recall=1", "--store", "--data",
-        people, "--split", "all", "--output", tmp_path / "judged", *CPU,
+        "test.py", "--weights", weights, "--operating-point", "false-alarms=100", "--store",
+        "--data", people, "--split", "all", "--output", tmp_path / "judged", *CPU,
     )  # fmt: skip
-    assert "at IoU 0.5 and the score thresholds for recall at least 1:" in out
+    assert "at IoU 0.5 and the score thresholds for at most 100 false alarms" in out
     assert f"score thresholds stored in {weights}" in out
     after = torch.load(weights)
-    assert after["operating_point"]["rule"] == "recall=1"
+    assert after["operating_point"]["rule"] == "false-alarms=100"
     assert all(torch.equal(after["model"][name], one) for name, one in before["model"].items())
     assert after.keys() == before.keys()
     told = succeeded(
         "predict.py", "--weights", weights, "--source", people, "--output", tmp_path / "out", *CPU
     )
-    assert "score thresholds of the weights file for recall at least 1: person " in told
+    assert "score thresholds of the weights file for at most 100 false alarms" in told
 
 
 def test_predictions_of_a_file_are_judged(trained, people, tmp_path):

@@ -571,5 +571,5 @@ def test_a_divided_set_stays_divided(to, tmp_path):
 def test_parts_of_other_classes_are_refused(tmp_path):
     train = data_set(tmp_path / "1", [("a.png", drawn_objects())])
     val = data_set(tmp_path / "2", [("a.png", drawn_objects()[:1])], ("dog", "cat", "cell"))
-    with pytest.raises(DataError, match="class 'dog' is not one of"):
+    with pytest.raises(DataError, match="classes 'dog', 'cat' are not one of"):
         convert({"train": train, "val": val}, "coco", tmp_path / "new")

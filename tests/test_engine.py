@@ -32,6 +32,7 @@ from utils.training.keeper import Keeper
 from utils.training.recorder import NoRecorder
 from utils.training.stages import read_stages
 from utils.training.state import go_on_from, start_state
+from utils.training.validation import Validated
 
 FP32 = Precision("fp32", "cpu")
 SIDE = 96
@@ -372,7 +373,9 @@ def test_the_average_is_that_of_a_plain_loop(tmp_path):
     assert not any(p.requires_grad for p in average.values())
 
     weights = WeightsFile("maskrcnn_resnet18_fpn_small", 2, ("thing",), {})
-    Keeper(Checkpoints(tmp_path, 0), state, NoRecorder(), weights, {}, 0).end_epoch({}, True)
+    Keeper(Checkpoints(tmp_path, 0), state, NoRecorder(), weights, {}, 0).end_epoch(
+        Validated({}, {}, {}), True
+    )
     assert differing(load_weights(tmp_path / BEST).model, state.judged.state_dict()) == set()
 
 
