@@ -341,6 +341,7 @@ def test_score_thresholds_are_chosen_stored_and_used(trained, people, tmp_path):
     assert "score thresholds of the weights file for at most 100 false alarms" in told
 
 
+@pytest.mark.slow
 def test_predictions_of_a_file_are_judged(trained, people, tmp_path):
     """Those of predict.py, of which it shows no overlay below its score."""
     root = trained[0]

@@ -278,6 +278,7 @@ def test_wrong_data_is_told_before_anything_is_trained(people, tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_two_folds_are_really_trained(people, tmp_path):
     result = subprocess.run(
         [

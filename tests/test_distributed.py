@@ -125,6 +125,7 @@ def test_only_the_first_process_tells(together):
     assert "a step is 2 processes x 3 images: the learning rate is as given; --scale-lr" in out
 
 
+@pytest.mark.slow
 def test_two_machines_train_what_one_with_two_processes_does(training, together, tmp_path):
     nodes = start_nodes(tmp_path, *training, "-b", "3", "--scale-lr", "--lr", "5e-5")
     (code, out, err), (other_code, other_out, _) = map(finished, nodes)
@@ -189,6 +190,7 @@ def test_two_processes_predict_what_one_does(together, people, tmp_path):
     assert read(tmp_path / "two" / "predictions.json")["annotations"]
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_nothing(training, tmp_path):
     out = succeeded("train.py", *training, "-b", "1", "--output-root", tmp_path, "--dry-run")
     assert "dry run: 2 training steps" in out

@@ -5,6 +5,7 @@ import re
 import shlex
 
 import numpy as np
+import pytest
 from PIL import Image
 from test_commands import CPU, NETWORK, REPOSITORY, TINY, run_in
 
@@ -38,6 +39,7 @@ def label(folder):
         path.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page(project):
     draw(project / "photos", SCENES)
     (project / "photos" / "broken.jpg").write_bytes(b"no picture")

@@ -224,6 +224,7 @@ print("same")
 """
 
 
+@pytest.mark.slow
 def test_spawned_workers_load_the_same_batches(drawn_pennfudan, tmp_path):
     command = script(tmp_path, SAME_BATCHES)
     runs = [start(command, drawn_pennfudan, method) for method in ("spawn", "forkserver")]
