@@ -128,7 +128,7 @@ def train(run: Run, interruption: Interruption) -> None:
             picture = "val_pred.jpg" if is_best else None
             found = partial(run.validation.panels.found, validated.operating_point["thresholds"])
             recorder.picture("val/predictions", found, picture)
-            recorder.pr_curves(run.validation.evaluator)
+            recorder.pr_curves(run.validation.matches, run.data.val.data.classes)
             keeper.end_epoch(validated, is_best)
             interruption.check(processes)
 

@@ -20,6 +20,7 @@ from utils.data.shapes import EPOCH_SCENES
 from utils.data.shapes import NAME as SHAPES
 from utils.data.splits import draw_problems
 from utils.data.transforms import AUGMENTATIONS, DEFAULT_AUGMENTATION
+from utils.evaluation.matches import MOST_DETECTIONS
 from utils.evaluation.operating_point import parse_rule
 from utils.options import option, options_of
 from utils.training.stages import stage_problems
@@ -239,7 +240,7 @@ class TestConfig(LoadingConfig):
         "auto", "which images: auto is val of the weights' own data and of sets in parts, else all",
         choices=("auto", "val", "train", "all"),
     )  # fmt: skip
-    max_dets: int = option(100, "the surest detections that count, per image and class")
+    max_dets: int = option(MOST_DETECTIONS, "the surest detections that count, per image and class")
     operating_point: str = option(
         "", "choose score thresholds on these images: f1, recall=R, precision=P, or false-alarms=X "
         "of a class per image without objects; those in the weights file by default"

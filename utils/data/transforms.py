@@ -14,11 +14,11 @@ from utils.data.scale_jitter import ScaleJitter
 from utils.data.targets import changed_target
 
 
-class RandomHorizontalFlip(nn.Module):
-    """torchvision's flip, which flips compact masks too.
+class RandomChange(nn.Module):
+    """Leaves a sample as it is, or makes ``change`` of it.
 
     Args:
-        p: how probable it is.
+        p: how probable the change is.
     """
 
     def __init__(self, p: float) -> None:
@@ -26,26 +26,24 @@ class RandomHorizontalFlip(nn.Module):
         self.p = p
 
     def forward(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
-        if torch.rand(1) >= self.p:
-            return image, target
+        return self.change(image, target) if torch.rand(1) < self.p else (image, target)
+
+    def change(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        raise NotImplementedError
+
+
+class RandomHorizontalFlip(RandomChange):
+    """torchvision's flip, which flips compact masks too."""
+
+    def change(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
         flipped: Any = {name: _flipped(value) for name, value in target.items()}
         return v2.functional.horizontal_flip(image), flipped
 
 
-class RandomTranspose(nn.Module):
-    """Exchanges rows and columns, as of a matrix: a symmetric contact map stays what it is.
+class RandomTranspose(RandomChange):
+    """Exchanges rows and columns, as of a matrix: a symmetric contact map stays what it is."""
 
-    Args:
-        p: how probable it is.
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
-        if torch.rand(1) >= self.p:
-            return image, target
+    def change(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
         masks = CompactMasks.from_masks(target["masks"]).transposed()
         turned = tv_tensors.wrap(image.mT, like=image)
         return turned, changed_target(target, masks)

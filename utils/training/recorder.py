@@ -16,7 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from utils.config import TrainConfig, to_dict
-from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics
+from utils.evaluation.coco_evaluator import Metrics
+from utils.evaluation.matches import Matches
 from utils.training.curves import Curves
 from utils.training.hparams import METRICS, compared_settings
 from utils.training.results import Results, csv_columns
@@ -169,10 +170,9 @@ class Recorder:
             with only_warning():
                 picture.save(self.folder.record / file_name, quality=90)
 
-    def pr_curves(self, evaluator: CocoEvaluator) -> None:
-        """Show the precision-recall curves of masks in TensorBoard."""
-        classes = evaluator.data.classes
-        self.curves.pr_curves(evaluator.matches()["segm"], classes, self.step_number)
+    def pr_curves(self, matches: Matches, classes: Sequence[str]) -> None:
+        """Show precision-recall curves in TensorBoard."""
+        self.curves.pr_curves(matches, classes, self.step_number)
 
     def settings(self, config: TrainConfig) -> None:
         """Show the settings in TensorBoard, whole as text and beside those of other runs."""

@@ -15,6 +15,7 @@ from utils.data.loader import Batch
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics, metrics_of
 from utils.evaluation.judge import Judged, judge, judge_together
+from utils.evaluation.matches import Matches
 from utils.evaluation.operating_point import choose
 from utils.interruption import Interruption
 from utils.processes import ALONE, Processes
@@ -33,10 +34,12 @@ class Validated(NamedTuple):
 class Validation:
     """One pass over the held-out images that gives everything a run records of them.
 
-    ``batches`` are this process's share of the images, ``seconds`` is what the last pass took.
+    ``batches`` are this process's share of the images. Of the last pass, ``seconds`` is what it
+    took and ``matches`` are those of masks, in the first process.
     """
 
     seconds = 0.0
+    matches: Matches | None = None
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Validation:
                 self.evaluator.process(image_id, prediction)
                 self.panels.take(image_id, prediction)
             classes, matches = self.evaluator.data.classes, self.evaluator.matches()
+            self.matches = matches["segm"]
             validated = Validated(
                 mean_losses(judged),
                 metrics_of(matches, classes),
