@@ -1,101 +1,108 @@
-"""Find objects in pictures: overlays, COCO predictions and counts.
+"""Find objects in pictures and videos: overlays, COCO predictions, counts, labels, measurements.
 
 python predict.py --weights MaskRCNN_9.pth                       # the held-out images
 python predict.py --weights MaskRCNN_9.pth --source photos/ "more/*.png" one.jpg
-python predict.py --weights best.pth --source photos/ --score-threshold 0.7
+python predict.py --weights best.pth --source clip.mp4 --track
+python predict.py --weights best.pth --source photos/ --measurements --pixel-size 0.65um
+python predict.py --weights best.pth --source photos/ --least-sure-first 50   # to be corrected
+python predict.py --weights best.pth --source slide.tif --tile 1024
 torchrun --nproc-per-node 2 predict.py --weights best.pth --source photos/
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import sys
+from collections import Counter
+from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
-from nets.weights_file import load_weights
 from utils.command_line import parse
 from utils.config import PredictConfig
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.records import DataError
 from utils.device import choose_device, choose_precision
 from utils.exit_codes import run
-from utils.folders import new_folder
-from utils.prediction.outputs import PredictionWriter
-from utils.prediction.predictor import Predictor, thresholds_in_words
+from utils.interruption import Interruption
+from utils.prediction.journal import Journal
+from utils.prediction.outputs import Outputs
+from utils.prediction.predictor import Predictor
+from utils.prediction.run import Run, in_words
+from utils.prediction.run_folder import open_folder
 from utils.prediction.sources import find_images, labelled_images
+from utils.prediction.tables import Tables
+from utils.prediction.threshold_text import thresholds_in_words
+from utils.prediction.wanted_classes import load_wanted
 from utils.processes import Processes, start_processes
 from utils.weights_lookup import find_weights, run_name
 
 
 def main(config: PredictConfig) -> None:
     device = choose_device(config.device)
-    with start_processes(device) as processes:
-        predict(config, device, processes)
+    with (
+        start_processes(device) as processes,
+        Interruption() as interruption,
+        interruption.deferred(),
+    ):
+        predict(config, device, processes, interruption)
 
 
-def predict(config: PredictConfig, device: torch.device, processes: Processes) -> None:
+def predict(
+    config: PredictConfig, device: torch.device, processes: Processes, interruption: Interruption
+) -> None:
     """Each process looks at its share of the pictures; the first one reports."""
-    limit_pixels(config.max_pixels)
-
+    limit_pixels(config.most_pixels)
     path = find_weights(config.weights, config.output_root)
-    weights = load_weights(path, config.classes)
+    weights, wanted = load_wanted(path, config.classes)
     check_reading_rule(weights.preprocessing)
     precision = choose_precision(config.precision, device, weights.precision)
-    predictor = Predictor(weights, device, precision, config.score_threshold)
+    predictor = Predictor(
+        weights, device, precision, score_threshold=config.score_threshold,
+        nms_threshold=config.nms_threshold, max_detections=config.max_detections, classes=wanted,
+    )  # fmt: skip
     if config.source:
-        images = find_images(config.source, weights.channels)
+        sources = find_images(config.source, weights.channels)
     else:
-        images = labelled_images(
+        sources = labelled_images(
             weights.data, weights.classes, config.data, config.format, config.reading,
             weights.channels,
         )  # fmt: skip
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
-    print(f"{len(images)} images, {thresholds_in_words(weights, config.score_threshold)}")
+    print(f"{len(sources)} images, {thresholds_in_words(weights, config.score_threshold)}")
 
-    wanted = config.output or config.output_root / "runs" / "predict" / run_name(path)
-    folder = processes.from_first(new_folder(wanted) if processes.is_first else wanted)
-    writer = PredictionWriter(folder, weights.classes, [image.name for image in images])
-    failures: dict[int, str] = {}
-    hidden = None if processes.is_first else True
-    mine = processes.share(range(len(images)))
-    for number in tqdm(mine, "predicting", unit="image", leave=False, disable=hidden):
-        name, read = images[number]
+    folder = open_output(config, path) if processes.is_first else Path()
+    folder = processes.from_first(folder)
+    with contextlib.closing(Journal(folder, processes.rank)) as journal:
+        todo = [number for number, source in enumerate(sources) if not journal.has(source)]
+        todo = processes.from_first(todo)  # which others have not begun to change
+        if len(todo) < len(sources):
+            done = len(sources) - len(todo)
+            print(f"{done} of them were done before (--overwrite looks at them again)")
+        tables = Tables(folder, config, weights.classes, [source.name for source in sources])
+        outputs = Outputs(folder, config)
+        looking = Run(predictor, outputs, journal, tables, interruption, processes, config.strict)
         try:
-            pixels = read()
-            prediction = predictor(pixels)
-        except DataError as error:  # the other pictures are still wanted
-            failures[number] = f"{name}: {error}"
-            continue
-        found = writer.add(number, pixels, prediction)
-        tqdm.write(f"{name}: {counted(found)}")
-    finish(writer, failures, len(images), processes)
+            looking.look_at([sources[number] for number in processes.share(todo)])
+            failures = processes.joined(looking.failures)
+        finally:
+            total = tables.write(journal) if processes.is_first else Counter()
+    print(f"total in {len(sources) - len(failures)} images: {in_words(total)}")
+    print(f"overlays, predictions.json and counts.csv: {folder}")
+    if failures:
+        names = [f"{name}: {failures[name]}" for name in sorted(failures)]
+        which = ":\n" + "\n".join(names) if processes.is_first else ": see process 0"
+        raise DataError(f"{len(names)} of {len(sources)} images could not be used{which}")
 
 
-def finish(
-    writer: PredictionWriter, failures: dict[int, str], count: int, processes: Processes
-) -> None:
-    """Bring together what the processes found, and raise ``DataError`` in all of them if pictures
-    could not be used; the first one names them."""
-    everyone = processes.gather((writer.predicted, failures))
-    if everyone is not None:
-        others = [one for predicted, _ in everyone[1:] for one in predicted]
-        failures = {n: text for _, failed in everyone for n, text in failed.items()}
-        total = writer.finish(others)
-        print(f"total in {count - len(failures)} images: {counted(total)}")
-        print(f"overlays, predictions.json and counts.csv: {writer.folder}")
-    failed = processes.from_first(len(failures))
-    if failed:
-        names = ": see process 0"
-        if processes.is_first:
-            names = ":\n" + "\n".join(failures[number] for number in sorted(failures))
-        raise DataError(f"{failed} of {count} pictures could not be used{names}")
-
-
-def counted(counts: dict[str, int]) -> str:
-    """``3 person, 1 dog`` or ``nothing``."""
-    return ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing"
+def open_output(config: PredictConfig, weights: Path) -> Path:
+    """The folder for everything; that of the same run if it was stopped."""
+    wanted = config.output or config.output_root / "runs" / "predict" / run_name(weights)
+    with open(weights, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return open_folder(wanted, {**config.settings, "sha256": digest}, config.overwrite)
 
 
 if __name__ == "__main__":

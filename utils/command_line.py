@@ -82,6 +82,8 @@ def _argument(
     """The keywords of ``add_argument`` for one field."""
     help_text = field.metadata["help"].replace("%", "%%")
     if hint is bool:
+        if field.default:
+            return {"action": argparse.BooleanOptionalAction, "help": help_text}
         return {"action": "store_true", "help": help_text}
     if field.default not in (None, "", (), dataclasses.MISSING):
         help_text += f" (default: {field.default}{_shapes_default(config_class, field)})"

@@ -60,6 +60,11 @@ class Processes:
         dist.gather_object(value, values)
         return values
 
+    def joined(self, values: dict[str, T]) -> dict[str, T]:
+        """The entries of all processes, in all of them; of a name that several have, any."""
+        everyone = self.gather(values) or []
+        return self.from_first({name: value for one in everyone for name, value in one.items()})
+
     def gather_numbers(self, number: int) -> list[int]:
         """One number of each process, in all of them."""
         return self.stack(torch.tensor(number)).tolist()

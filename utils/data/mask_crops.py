@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,13 @@ def crop_mask(instance: Instance, height: int, width: int) -> Crop | None:
     The same pixels that ``records.instance_masks`` gives; box and area of the instance are not
     looked at.
     """
-    runs = run_lengths(to_rle(instance.segmentation, height, width)["counts"])
+    return crop_rle(to_rle(instance.segmentation, height, width))
+
+
+def crop_rle(rle: dict[str, Any]) -> Crop | None:
+    """The mask of COCO's compressed run lengths; None if it has no pixel."""
+    height = rle["size"][0]
+    runs = run_lengths(rle["counts"])
     if runs is None:
         raise ValueError("broken run lengths, which no reader hands on")
     edges = np.cumsum(runs)

@@ -1,103 +1,105 @@
-"""What predict.py leaves: overlay pictures, ``predictions.json`` and ``counts.csv``."""
+"""The files that are made of each picture: which of them a run wants, and where they lie.
+
+Each kind has a folder of its own in the output folder, in which the sources' folders are mirrored.
+"""
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from pycocotools import mask as coco_mask
 
-from nets.contract import Prediction
-from utils.drawing import draw_objects, predicted_objects
-from utils.evaluation.coco_evaluator import categories, coco_results
-from utils.folders import write_json
+from utils.config import PredictConfig
+from utils.prediction.colour_splash import splash
+from utils.prediction.cut_outs import write_crops, write_cutouts
+from utils.prediction.found_picture import FoundPicture
+from utils.prediction.id_pictures import class_ids, instance_ids
+from utils.prediction.journal import Record
+from utils.prediction.labelme_labels import write_labelme
+from utils.prediction.measurements import measure
+from utils.prediction.overlays import overlay
+from utils.prediction.picture_files import save_picture
 
-OVERLAY_SUFFIXES = (".jpg", ".jpeg", ".png")  # others are saved as PNG
-
-
-class Predicted(NamedTuple):
-    """One picture in the outputs: its COCO entry, its objects (without ids), how many per class."""
-
-    image: dict[str, Any]
-    objects: list[dict[str, Any]]
-    counts: Counter[str]
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 
 
-class PredictionWriter:
-    """Writes what a run of predict.py found to one folder.
-
-    Several processes have a writer each, for pictures of their own; one of them finishes.
+class Outputs:
+    """Writes the files of one picture after the other; threads may share it.
 
     Args:
         folder: is there already.
-        classes: names in label order.
-        names: of all pictures of the run, in order; none twice.
+        config: says which outputs are wanted.
     """
 
-    def __init__(self, folder: Path, classes: tuple[str, ...], names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, config: PredictConfig) -> None:
         self.folder = folder
-        self.classes = classes
-        self.names = names
-        self.overlays = overlay_names(names)
-        self.predicted: list[Predicted] = []
+        self.config = config
 
-    def add(self, number: int, image: np.ndarray, prediction: Prediction) -> Counter[str]:
-        """Draw the overlay of picture ``number`` of the names, remember its objects, and count them
-        by class."""
-        height, width = image.shape[:2]
-        image_id, name = number + 1, self.names[number]
-        objects = [
-            {**result, "area": float(coco_mask.area(result["segmentation"])), "iscrowd": 0}
-            for result in coco_results(image_id, prediction)
-        ]
-        picture = draw_objects(image, predicted_objects(prediction, self.classes))
-        path = self.folder / self.overlays[number]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=92)
-        counts = Counter(self.classes[label - 1] for label in prediction["labels"].tolist())
-        entry = {"id": image_id, "file_name": name, "width": width, "height": height}
-        self.predicted.append(Predicted(entry, objects, counts))
-        return counts
+    def write(self, found: FoundPicture) -> Record:
+        """Write all files of a picture but its overlay, which in a video is a frame.
 
-    def finish(self, others: Iterable[Predicted] = ()) -> Counter[str]:
-        """Write ``predictions.json`` (a COCO data set with scores) and ``counts.csv`` of these
-        pictures and those of other processes, in the order of the names; totals by class."""
-        predicted = sorted([*self.predicted, *others], key=lambda one: one.image["id"])
-        objects = [found for one in predicted for found in one.objects]
-        write_json(
-            self.folder / "predictions.json",
-            {
-                "images": [one.image for one in predicted],
-                "categories": categories(self.classes),
-                "annotations": [{"id": n, **found} for n, found in enumerate(objects, 1)],
-            },
+        Raises:
+            OSError: the disk is full or not writable; names the file.
+        """
+        stem = found.picture.stem
+        if self.config.id_masks:
+            save_picture(instance_ids(found), self.folder / "ids" / f"{stem}.png")
+        if self.config.class_masks:
+            save_picture(class_ids(found), self.folder / "classes" / f"{stem}.png")
+        if self.config.splash:
+            save_picture(splash(found), self.folder / "splash" / shown_name(found))
+        if self.config.crops:
+            write_crops(found, self.folder / "crops" / stem)
+        if self.config.cutouts:
+            write_cutouts(found, self.folder / "cutouts" / stem)
+        if self.config.labelme:
+            write_labelme(found, self.folder / "labelme", self.config.labelme == "beside")
+        return record_of(found, self.config.measurements)
+
+    def write_all(self, found: FoundPicture) -> Record:
+        """The same, and the overlay."""
+        if self.config.overlays:
+            save_picture(overlay(found), self.folder / "overlays" / shown_name(found))
+        return self.write(found)
+
+
+def shown_name(found: FoundPicture) -> str:
+    """The file name of a picture to look at: JPEG if the source is one, else PNG."""
+    is_jpeg = PurePosixPath(found.picture.name).suffix.lower() in JPEG_SUFFIXES
+    return f"{found.picture.stem}{'.jpg' if is_jpeg else '.png'}"
+
+
+def record_of(found: FoundPicture, measured: bool = False) -> Record:
+    """The journal's record of a picture."""
+    picture = found.picture
+    record = Record(
+        name=picture.name, stem=picture.stem, stamp=picture.stamp,
+        width=picture.pixels.width, height=picture.pixels.height, objects=_objects(found),
+    )  # fmt: skip
+    if measured:
+        record["measurements"] = measure(found)
+    return record
+
+
+def _objects(found: FoundPicture) -> list[dict[str, Any]]:
+    """The objects as COCO annotations, without ids: plain values, boxes as x, y, width, height."""
+    prediction = found.prediction
+    boxes = prediction["boxes"].tolist()
+    labels, scores = prediction["labels"].tolist(), prediction["scores"].tolist()
+    objects: list[dict[str, Any]] = [
+        {
+            "category_id": label,
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": float(coco_mask.area(rle)),
+            "score": score,
+            "iscrowd": 0,
+            "segmentation": rle,
+        }
+        for (x1, y1, x2, y2), label, score, rle in zip(
+            boxes, labels, scores, prediction["masks"], strict=True
         )
-        total = sum((one.counts for one in predicted), Counter())
-        rows = [(one.image["file_name"], one.counts) for one in predicted]
-        with open(self.folder / "counts.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["image", *self.classes, "total"])
-            for name, count in [*rows, ("total", total)]:
-                writer.writerow([name, *(count[c] for c in self.classes), count.total()])
-        return total
-
-
-def overlay_names(names: Iterable[str]) -> list[str]:
-    """What the overlays of some pictures are called, none like another."""
-    taken: dict[str, None] = {}  # in their order
-    for name in names:
-        path = PurePosixPath(overlay_name(name))
-        while str(path) in taken:  # a.bmp is drawn as a.bmp.png, which may be a picture too
-            path = path.with_name(f"_{path.name}")
-        taken[str(path)] = None
-    return list(taken)
-
-
-def overlay_name(name: str) -> str:
-    """The overlay's file name: the picture's own, as PNG where it is neither JPEG nor PNG."""
-    path = PurePosixPath(name)
-    return name if path.suffix.lower() in OVERLAY_SUFFIXES else f"{name}.png"
+    ]
+    for item, track in zip(objects, found.tracks, strict=False):
+        item["track_id"] = track
+    return objects

@@ -16,14 +16,33 @@ from utils.data.images import READ_SUFFIXES, list_images, load_image
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError
 from utils.open_judged_data import open_evaluation_data
+from utils.prediction.found_picture import Picture, Unusable
+from utils.prediction.pixels import PixelArray
 
 
 class SourceImage(NamedTuple):
-    """One picture to look at: ``name`` (relative, forward slashes) is what its outputs are called;
-    ``read`` gives its pixels as ``load_image`` does."""
+    """One picture to look at: its ``name`` (relative, forward slashes), the ``stem`` of its output
+    files, its file if it has one; ``read`` gives its pixels as ``load_image`` does."""
 
     name: str
+    stem: str
+    path: Path | None
     read: Callable[[], np.ndarray]
+
+    @property
+    def stamp(self) -> list[Any]:
+        """What tells whether the picture is the one of an earlier run: path, size and time."""
+        if self.path is None:
+            return [self.name]
+        status = self.path.stat()
+        return [str(self.path.resolve()), status.st_size, status.st_mtime_ns]
+
+    def load(self) -> Picture | Unusable:
+        """The picture with its pixels; what is wrong if it cannot be read."""
+        try:
+            return Picture(self.name, self.stem, PixelArray(self.read()), self.path, self.stamp)
+        except DataError as error:
+            return Unusable(self.name, str(error))
 
 
 def find_images(sources: Sequence[str], channels: int = RGB) -> list[SourceImage]:
@@ -39,10 +58,13 @@ def find_images(sources: Sequence[str], channels: int = RGB) -> list[SourceImage
     for source in sources:
         for path, name in _expand(source):
             found.setdefault(path.resolve(), (path, name))
-    taken: set[str] = set()
+    names: set[str] = set()
+    stems: set[str] = set()
     images = []
-    for path, name in found.values():
-        images.append(SourceImage(_unique(name, taken), partial(load_image, path, channels)))
+    for path, given in found.values():
+        name = _unique(given, names)
+        stem = _unique(PurePosixPath(name).with_suffix("").as_posix(), stems)
+        images.append(SourceImage(name, stem, path, partial(load_image, path, channels)))
     return images
 
 
@@ -67,8 +89,13 @@ def labelled_images(
     def read(index: int) -> np.ndarray:
         return dataset.read(SampleKey(0, index))[0]
 
-    names = [dataset.data.name_of(record) for record in dataset.data.images]
-    return [SourceImage(name, partial(read, index)) for index, name in enumerate(names)]
+    stems: set[str] = set()
+    images = []
+    for index, record in enumerate(dataset.data.images):
+        name = dataset.data.name_of(record)
+        stem = _unique(PurePosixPath(name).with_suffix("").as_posix(), stems)
+        images.append(SourceImage(name, stem, None, partial(read, index)))
+    return images
 
 
 def _expand(source: str) -> list[tuple[Path, str]]:

@@ -1,0 +1,46 @@
+"""Reading, network and writing at the same time: generators that work ahead in threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+def ordered(
+    function: Callable[[ItemT], ResultT], items: Iterable[ItemT], threads: int
+) -> Iterator[ResultT]:
+    """``map`` by threads: results in the order of the items, each thread at most one ahead.
+
+    Items are taken in the thread that asks for the results. What was begun ends when the generator
+    is closed; what was not is left.
+    """
+    waiting: deque[Future[ResultT]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def ahead(items: Iterable[ItemT], most: int) -> Iterator[ItemT]:
+    """The items, up to ``most`` of them made ahead in one thread of their own."""
+    iterator = iter(items)
+    end = object()
+    pool = ThreadPoolExecutor(1)
+    waiting = deque(pool.submit(next, iterator, end) for _ in range(most))
+    try:
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, iterator, end))
+            yield item  # type: ignore[misc]
+    finally:
+        pool.shutdown(cancel_futures=True)
