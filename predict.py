@@ -30,11 +30,13 @@ from utils.interruption import Interruption
 from utils.prediction.journal import Journal
 from utils.prediction.outputs import Outputs
 from utils.prediction.predictor import Predictor
+from utils.prediction.review import write_review
 from utils.prediction.run import Run, in_words
 from utils.prediction.run_folder import open_folder
 from utils.prediction.sources import find_images, labelled_images
 from utils.prediction.tables import Tables
 from utils.prediction.threshold_text import thresholds_in_words
+from utils.prediction.tiling import Tiling
 from utils.prediction.wanted_classes import load_wanted
 from utils.processes import Processes, start_processes
 from utils.weights_lookup import find_weights, run_name
@@ -83,12 +85,20 @@ def predict(
             print(f"{done} of them were done before (--overwrite looks at them again)")
         tables = Tables(folder, config, weights.classes, [source.name for source in sources])
         outputs = Outputs(folder, config)
-        looking = Run(predictor, outputs, journal, tables, interruption, processes, config.strict)
+        tiling = Tiling(config.tile, config.overlap) if config.tile else None
+        looking = Run(
+            predictor, outputs, journal, tables, interruption, processes, tiling, config.strict
+        )
         try:
             looking.look_at([sources[number] for number in processes.share(todo)])
             failures = processes.joined(looking.failures)
         finally:
             total = tables.write(journal) if processes.is_first else Counter()
+        if config.least_sure_first and processes.is_first:
+            write_review(
+                folder / "review", journal.records(), {s.name: s for s in sources},
+                weights.classes, weights.thresholds, config.least_sure_first,
+            )  # fmt: skip
     print(f"total in {len(sources) - len(failures)} images: {in_words(total)}")
     print(f"overlays, predictions.json and counts.csv: {folder}")
     if failures:

@@ -17,6 +17,7 @@ from utils.prediction.pipeline import ordered
 from utils.prediction.predictor import Predictor
 from utils.prediction.sources import SourceImage
 from utils.prediction.tables import Tables
+from utils.prediction.tiling import Tiling, tiled_stream
 from utils.processes import Processes
 
 ItemT = TypeVar("ItemT")
@@ -38,6 +39,7 @@ class Run:
         tables: Tables,
         interruption: Interruption,
         processes: Processes,
+        tiling: Tiling | None = None,
         strict: bool = False,
     ) -> None:
         self.predictor = predictor
@@ -46,6 +48,7 @@ class Run:
         self.tables = tables
         self.interruption = interruption
         self.processes = processes
+        self.tiling = tiling
         self.strict = strict
         self.failures: dict[str, str] = {}
 
@@ -56,8 +59,11 @@ class Run:
             DataError: a picture cannot be used, and ``strict`` stops at the first.
             Stopped: the run was asked to end; all that was found so far is written.
         """
-        read = ordered(SourceImage.load, sources, READERS)
-        written = ordered(self._write, self.predictor.stream(read), WRITERS)
+        if self.tiling:
+            found = tiled_stream(self.predictor, map(SourceImage.open, sources), self.tiling)
+        else:
+            found = self.predictor.stream(ordered(SourceImage.load, sources, READERS))
+        written = ordered(self._write, found, WRITERS)
         for result in self.bar(written, len(sources), "image"):
             if isinstance(result, Unusable):
                 self.fail(result)

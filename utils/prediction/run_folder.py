@@ -20,6 +20,7 @@ def open_folder(wanted: Path, settings: dict[str, Any], overwrite: bool) -> Path
         OSError: the folder cannot be made or written to.
     """
     wanted = wanted.resolve()
+    settings = json.loads(json.dumps(settings))  # as they are read again
     for name in numbered(wanted.name):
         folder = wanted.with_name(name)
         if not folder.exists():

@@ -18,6 +18,7 @@ from utils.data.records import DataError
 from utils.open_judged_data import open_evaluation_data
 from utils.prediction.found_picture import Picture, Unusable
 from utils.prediction.pixels import PixelArray
+from utils.prediction.windows import open_windows
 
 
 class SourceImage(NamedTuple):
@@ -28,6 +29,7 @@ class SourceImage(NamedTuple):
     stem: str
     path: Path | None
     read: Callable[[], np.ndarray]
+    channels: int = RGB
 
     @property
     def stamp(self) -> list[Any]:
@@ -41,6 +43,16 @@ class SourceImage(NamedTuple):
         """The picture with its pixels; what is wrong if it cannot be read."""
         try:
             return Picture(self.name, self.stem, PixelArray(self.read()), self.path, self.stamp)
+        except DataError as error:
+            return Unusable(self.name, str(error))
+
+    def open(self) -> Picture | Unusable:
+        """The picture, of which windows can be read; what is wrong if it cannot be."""
+        if self.path is None:
+            return self.load()
+        try:
+            pixels = open_windows(self.path, self.channels)
+            return Picture(self.name, self.stem, pixels, self.path, self.stamp)
         except DataError as error:
             return Unusable(self.name, str(error))
 
@@ -64,7 +76,7 @@ def find_images(sources: Sequence[str], channels: int = RGB) -> list[SourceImage
     for path, given in found.values():
         name = _unique(given, names)
         stem = _unique(PurePosixPath(name).with_suffix("").as_posix(), stems)
-        images.append(SourceImage(name, stem, path, partial(load_image, path, channels)))
+        images.append(SourceImage(name, stem, path, partial(load_image, path, channels), channels))
     return images
 
 
@@ -94,7 +106,7 @@ def labelled_images(
     for index, record in enumerate(dataset.data.images):
         name = dataset.data.name_of(record)
         stem = _unique(PurePosixPath(name).with_suffix("").as_posix(), stems)
-        images.append(SourceImage(name, stem, None, partial(read, index)))
+        images.append(SourceImage(name, stem, None, partial(read, index), channels))
     return images
 
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.config import PredictConfig
+from utils.prediction.contact_map import write_bedpe
 from utils.prediction.counts import write_counts
 from utils.prediction.journal import Journal
+from utils.prediction.measurements import write_measurements
 from utils.prediction.predictions_json import write_predictions
 
 SHORTEST_PAUSE = 2.0  # seconds between two times that the tables are written
@@ -51,6 +53,17 @@ class Tables:
             self.folder / "predictions.json", self.classes, lambda: journal.records(self.order)
         )
         total = write_counts(self.folder / "counts.csv", self.classes, journal.records(self.order))
+        config, records = self.config, journal.records
+        if config.measurements:
+            write_measurements(
+                self.folder / "measurements.csv", self.classes, records(self.order),
+                config.pixel_size, config.bin_size, config.origin,
+            )  # fmt: skip
+        if config.bin_size:
+            write_bedpe(
+                self.folder / "objects.bedpe", self.classes, records(self.order),
+                config.bin_size, config.origin,
+            )  # fmt: skip
         now = time.monotonic()
         self.due = now + max(SHORTEST_PAUSE, (now - started) / MOST_SHARE)
         return total
