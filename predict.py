@@ -14,29 +14,30 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
-from collections import Counter
 from pathlib import Path
 
 import torch
 
 import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
+from nets.weights_file import WeightsFile
 from utils.command_line import parse
-from utils.config import PredictConfig
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.records import DataError
 from utils.device import choose_device, choose_precision
 from utils.exit_codes import run
 from utils.interruption import Interruption
+from utils.prediction.config import PredictConfig
 from utils.prediction.journal import Journal
 from utils.prediction.outputs import Outputs
 from utils.prediction.predictor import Predictor
 from utils.prediction.review import write_review
 from utils.prediction.run import Run, in_words
-from utils.prediction.run_folder import open_folder
-from utils.prediction.sources import find_images, labelled_images
+from utils.prediction.run_folder import open_folder, outputs_in
+from utils.prediction.sources import SourceImage, find_sources, labelled_images
 from utils.prediction.tables import Tables
 from utils.prediction.threshold_text import thresholds_in_words
 from utils.prediction.tiling import Tiling
+from utils.prediction.videos import SourceVideo
 from utils.prediction.wanted_classes import load_wanted
 from utils.processes import Processes, start_processes
 from utils.weights_lookup import find_weights, run_name
@@ -65,18 +66,11 @@ def predict(
         weights, device, precision, score_threshold=config.score_threshold,
         nms_threshold=config.nms_threshold, max_detections=config.max_detections, classes=wanted,
     )  # fmt: skip
-    if config.source:
-        sources = find_images(config.source, weights.channels)
-    else:
-        sources = labelled_images(
-            weights.data, weights.classes, config.data, config.format, config.reading,
-            weights.channels,
-        )  # fmt: skip
+    sources = list_sources(config, weights, processes)
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
     print(f"{len(sources)} images, {thresholds_in_words(weights, config.score_threshold)}")
 
-    folder = open_output(config, path) if processes.is_first else Path()
-    folder = processes.from_first(folder)
+    folder = processes.from_first(open_output(config, path) if processes.is_first else Path())
     with contextlib.closing(Journal(folder, processes.rank)) as journal:
         todo = [number for number, source in enumerate(sources) if not journal.has(source)]
         todo = processes.from_first(todo)  # which others have not begun to change
@@ -89,22 +83,39 @@ def predict(
         looking = Run(
             predictor, outputs, journal, tables, interruption, processes, tiling, config.strict
         )
-        try:
-            looking.look_at([sources[number] for number in processes.share(todo)])
-            failures = processes.joined(looking.failures)
-        finally:
-            total = tables.write(journal) if processes.is_first else Counter()
+        total = looking.through([sources[number] for number in processes.share(todo)])
+        print(f"total in {len(journal)} images: {in_words(total)}")
+        if kept := sorted(processes.joined(dict.fromkeys(outputs.kept, ""))):
+            print(f"{len(kept)} labelme files are a person's and were kept, first of {kept[0]}")
+        looking.end()
         if config.least_sure_first and processes.is_first:
-            write_review(
-                folder / "review", journal.records(), {s.name: s for s in sources},
-                weights.classes, weights.thresholds, config.least_sure_first,
+            pictures = {one.name: one for one in sources if isinstance(one, SourceImage)}
+            notes = write_review(
+                folder / "review", journal.records, pictures, weights.classes,
+                predictor.thresholds, config.least_sure_first,
             )  # fmt: skip
-    print(f"total in {len(sources) - len(failures)} images: {in_words(total)}")
-    print(f"overlays, predictions.json and counts.csv: {folder}")
-    if failures:
+            print(*notes, sep="\n")
+    print(f"{outputs_in(folder)}: {folder}")
+    if failures := looking.failures:
         names = [f"{name}: {failures[name]}" for name in sorted(failures)]
         which = ":\n" + "\n".join(names) if processes.is_first else ": see process 0"
         raise DataError(f"{len(names)} of {len(sources)} images could not be used{which}")
+
+
+def list_sources(
+    config: PredictConfig, weights: WeightsFile, processes: Processes
+) -> list[SourceImage | SourceVideo]:
+    """What to look at: what ``--source`` names, else the held-out images."""
+    if not config.source:
+        held_out = labelled_images(
+            weights.data, weights.classes, config.data, config.format, config.reading,
+            weights.channels,
+        )  # fmt: skip
+        return [*held_out]
+    # One process looks, so that all have the same list: files come and go, and of the standard
+    # input each process would read a part.
+    found = find_sources(config.source, weights.channels) if processes.is_first else []
+    return processes.from_first(found)
 
 
 def open_output(config: PredictConfig, weights: Path) -> Path:
@@ -112,7 +123,7 @@ def open_output(config: PredictConfig, weights: Path) -> Path:
     wanted = config.output or config.output_root / "runs" / "predict" / run_name(weights)
     with open(weights, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return open_folder(wanted, {**config.settings, "sha256": digest}, config.overwrite)
+    return open_folder(wanted, config.settings, digest, config.overwrite)
 
 
 if __name__ == "__main__":

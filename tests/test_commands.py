@@ -41,6 +41,7 @@ RUN_FILES = {
     "train_batch0.jpg", "augmentation.jpg", "val_gt.jpg", "val_pred.jpg", "events",
     "intervals.json", "report.html",
 }  # fmt: skip
+PREDICT_FILES = {"args.json", "found-0.jsonl", "predictions.json", "counts.csv"}
 
 
 def command(script, *arguments, cwd=REPOSITORY) -> subprocess.CompletedProcess:
@@ -392,10 +393,14 @@ def test_predict_without_source_shows_the_held_out_images(trained, people):
     out = succeeded("predict.py", "--output-root", root, *CPU)
     folder = root / "runs" / "predict" / "my people"
     held_out = read(root / "runs" / "my people" / "split.json")["val"]
-    assert set(tree(folder)) == {*held_out, "predictions.json", "counts.csv"}
+    assert f"counts.csv, overlays/ and predictions.json: {folder}" in out
+    assert set(tree(folder)) == {*(f"overlays/{name}" for name in held_out), *PREDICT_FILES}
     for name in held_out:
         assert f"{name}: " in out
-        with Image.open(folder / name) as overlay, Image.open(people / name) as original:
+        with (
+            Image.open(folder / "overlays" / name) as overlay,
+            Image.open(people / name) as original,
+        ):
             assert overlay.size == original.size
 
 
@@ -403,9 +408,9 @@ def test_predict_shows_what_the_sources_name(predicted):
     folder, out = predicted
     assert "3 images" in out
     assert set(tree(folder)) == {
-        "a.JPG", "sub/b c.bmp.png", "extra 1.png", "predictions.json", "counts.csv",
+        "overlays/a.jpg", "overlays/sub/b c.png", "overlays/extra 1.png", *PREDICT_FILES,
     }  # fmt: skip
-    with Image.open(folder / "sub" / "b c.bmp.png") as overlay:
+    with Image.open(folder / "overlays" / "sub" / "b c.png") as overlay:
         assert overlay.size == (40, 90)
 
 
@@ -418,7 +423,7 @@ def test_a_broken_picture_does_not_stop_the_others(trained, tmp_path):
     )  # fmt: skip
     assert str(tmp_path / "bad.png") in message
     assert "good.png" not in message
-    assert set(tree(tmp_path / "out")) == {"good.png", "predictions.json", "counts.csv"}
+    assert set(tree(tmp_path / "out")) == {"overlays/good.png", *PREDICT_FILES}
 
 
 def test_predictions_open_with_coco_tools(predicted, capsys):

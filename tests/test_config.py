@@ -18,13 +18,13 @@ from utils.config import (
     OF_ONE_CALL,
     SHAPES_RECIPE,
     ConfigError,
-    PredictConfig,
     TrainConfig,
     to_dict,
 )
 from utils.options import from_dict, options_of
+from utils.prediction.config import PredictConfig
 
-COMMANDS = (config.TrainConfig, config.TestConfig, config.PredictConfig)
+COMMANDS = (config.TrainConfig, config.TestConfig, PredictConfig)
 COMMON = {"format", "classes", "images", "class-attribute", "embedded-images", "device",
           "precision", "max-pixels", "output-root", "debug"}  # fmt: skip
 OPTIONS = {
@@ -42,7 +42,12 @@ OPTIONS = {
         "weights", "data", "split", "output", "workers", "worker-timeout", "predictions", "compare",
         "max-dets", "operating-point", "store",
     },
-    config.PredictConfig: COMMON | {"weights", "source", "data", "score-threshold", "output"},
+    PredictConfig: COMMON | {
+        "weights", "source", "data", "score-threshold", "nms-threshold", "max-detections", "tile",
+        "overlap", "every", "track", "overlays", "no-overlays", "id-masks", "class-masks",
+        "labelme", "least-sure-first", "crops", "cutouts", "splash", "measurements", "pixel-size",
+        "bin-size", "origin", "output", "overwrite", "strict",
+    },
 }  # fmt: skip
 
 
@@ -81,7 +86,7 @@ def test_parsers_hold_no_defaults(command):
         assert action.default is argparse.SUPPRESS, action.dest
 
 
-@pytest.mark.parametrize("command", [config.TestConfig, config.PredictConfig])
+@pytest.mark.parametrize("command", [config.TestConfig, PredictConfig])
 def test_no_options_give_the_dataclass(command):
     assert parse(command, [], "") == command()
 

@@ -386,6 +386,74 @@ def test_any_polygons_as_one_fill_the_same_pixels(parts):
     assert to_rle([back], HEIGHT, WIDTH) == wanted
 
 
+def distance(point, polygon) -> float:
+    """From a point to an outline, the plain way."""
+    corners = np.reshape(polygon, (-1, 2))
+    nearest = np.inf
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        share = np.clip((point - start) @ (end - start) / max((end - start) @ (end - start), 1e-9),
+                        0, 1)  # fmt: skip
+        nearest = min(nearest, np.hypot(*(point - start - share * (end - start))))
+    return nearest
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    arrays.arrays(
+        np.uint8, st.tuples(st.integers(1, 11), st.integers(1, 11)), elements=st.integers(0, 1)
+    ),
+    st.sampled_from([0.3, 0.5, 0.75, 1.0, 2.0]),
+)
+def test_every_corner_of_any_mask_lies_near_its_simplified_outline(mask, tolerance):
+    regions = trace(mask)
+    if not regions or any(region.holes for region in regions):
+        return
+    height, width = mask.shape
+    parts = polygons_of(Instance.from_mask(1, mask), ImageRecord(1, None, width, height), tolerance)
+    for region, part in zip(regions, parts, strict=True):
+        assert len(part) >= 6
+        for corner in np.reshape(region.outer, (-1, 2)):
+            assert distance(corner, part) <= tolerance + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [
+        (["#"], [0, 0, 1, 0, 1, 1, 0, 1]),
+        (["####"], [0, 0, 4, 0, 4, 1, 0, 1]),
+        (["##", "##"], [0, 0, 2, 0, 2, 2, 0, 2]),
+        # A stair of slope 1: the middles of its steps lie on one line.
+        (["#   ", "##  ", "### ", "####"], [0, 0, 1, 0, 1, 0.5, 3.5, 3, 4, 3, 4, 4, 0, 4]),
+        # Of slope 1/2, from tip to tip.
+        (["##    ", "####  ", "######"], [0, 0, 2, 0, 2, 0.5, 6, 2, 6, 3, 0, 3]),
+    ],
+)
+def test_slanted_sides_go_through_the_middles_of_their_steps(rows, wanted):
+    mask = np.array([[letter == "#" for letter in row] for row in rows], np.uint8)
+    record = ImageRecord(1, None, mask.shape[1], mask.shape[0])
+    (part,) = polygons_of(Instance.from_mask(1, mask), record, 0.75)
+    corners = {tuple(corner) for corner in np.reshape(part, (-1, 2)).tolist()}
+    assert corners == {tuple(corner) for corner in np.reshape(wanted, (-1, 2)).tolist()}
+
+
+def test_tips_of_one_pixel_get_no_point_in_their_middle():
+    instance = Instance.from_mask(1, np.ones((1, 4), np.uint8))
+    (part,) = polygons_of(instance, ImageRecord(1, None, 4, 1), 0.5)
+    assert len(part) == 8
+
+
+@pytest.mark.parametrize("radius", [5.7, 6, 8, 11.5, 20])
+def test_a_disc_of_a_hundred_pixels_keeps_its_place_in_few_corners(radius):
+    y, x = np.mgrid[:48, :48]
+    mask = ((x - 24) ** 2 + (y - 23.5) ** 2 < radius**2).astype(np.uint8)
+    instance = Instance.from_mask(1, mask)
+    (part,) = polygons_of(instance, ImageRecord(1, None, 48, 48), 0.75)
+    back = instance_masks(ImageRecord(1, None, 48, 48, (replace(instance, segmentation=[part]),)))
+    assert (back[0] & mask).sum() / (back[0] | mask).sum() >= 0.95
+    assert back[0].sum() == pytest.approx(mask.sum(), rel=0.02)
+    assert len(part) < 0.75 * len(trace(mask)[0].outer)
+
+
 @pytest.mark.parametrize("to", ["coco", "labelme", "yolo"])
 def test_simplified_outlines_are_near_and_have_fewer_corners(to, tmp_path):
     y, x = np.mgrid[:HEIGHT, :WIDTH]

@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader
 from nets.contract import TargetError
 from nets.freezing import PartError
 from nets.weights_file import WeightsError
-from utils.config import CommonConfig, ConfigError, PredictConfig, TestConfig, TrainConfig
+from utils.config import CommonConfig, ConfigError, TestConfig, TrainConfig
 from utils.data.records import DataError
 from utils.data.worker_watch import WorkerError
 from utils.exit_codes import exit_code, memory_message, message, noting_settings, run
 from utils.interruption import TIME_IS_UP, Stopped
+from utils.prediction.config import PredictConfig
 from utils.processes import PeerError
 from utils.training.diverged import DivergedError
 

@@ -1,163 +1,152 @@
-"""What predict.py leaves."""
+"""Which files a run makes of each picture, and what it notes of it."""
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
+import errno
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from found_scene import found_picture, noise
 from PIL import Image
-from pycocotools.coco import COCO
+from pycocotools import mask as coco_mask
 
-from nets.contract import Prediction
-from utils.data.records import encode_mask
-from utils.prediction.outputs import PredictionWriter, overlay_name, overlay_names
+from utils.prediction.config import PredictConfig
+from utils.prediction.outputs import Outputs, record_of, shown_name
 
-CLASSES = ("cat", "dog")
-
-
-def picture(height=40, width=60) -> np.ndarray:
-    return np.full((height, width, 3), 100, np.uint8)
+EVERYTHING = PredictConfig(
+    id_masks=True, class_masks=True, splash=True, crops=True, cutouts=True, labelme="mirrored",
+    measurements=True,
+)  # fmt: skip
 
 
-def prediction(*labels, height=40, width=60) -> Prediction:
-    """One 10 x 12 object per label, side by side."""
-    masks = []
-    for n in range(len(labels)):
-        mask = np.zeros((height, width), np.uint8)
-        mask[20:32, 11 * n : 11 * n + 10] = 1
-        masks.append(mask)
-    count = len(labels)
-    return Prediction(
-        boxes=torch.tensor([[11.0 * n, 20, 11 * n + 10, 32] for n in range(count)]).reshape(-1, 4),
-        labels=torch.tensor(labels, dtype=torch.int64),
-        scores=torch.tensor([0.9 - n / 8 for n in range(count)], dtype=torch.float64),
-        masks=[encode_mask(mask) for mask in masks],
+def two_objects(name="sub/a.jpg", height=40, width=60):
+    masks = np.zeros((2, height, width), bool)
+    masks[0, 20:32, 3:13] = masks[1, 5:15, 30:50] = True
+    return found_picture(noise(height, width), masks, [2, 1], name=name)
+
+
+def files(folder) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
 
 
-def counts(folder) -> list[list[str]]:
-    with open(folder / "counts.csv", newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))
+def test_by_default_a_picture_has_its_overlay_alone(tmp_path):
+    Outputs(tmp_path, PredictConfig()).write_all(two_objects())
+    assert files(tmp_path) == ["overlays/sub/a.jpg"]
 
 
-def test_no_pictures_leave_empty_but_valid_files(tmp_path):
-    assert PredictionWriter(tmp_path, CLASSES, []).finish() == {}
-    content = json.loads((tmp_path / "predictions.json").read_text())
-    assert (content["images"], content["annotations"]) == ([], [])
-    assert counts(tmp_path) == [["image", "cat", "dog", "total"], ["total", "0", "0", "0"]]
+def test_a_run_may_want_no_files(tmp_path):
+    record = Outputs(tmp_path, PredictConfig(overlays=False)).write_all(two_objects())
+    assert files(tmp_path) == []
+    assert len(record["objects"]) == 2
 
 
-def test_predictions_open_with_pycocotools_and_hold_what_was_given(tmp_path):
-    given = {"a.png": prediction(2, 1), "empty.png": prediction(), "图像 b.jpg": prediction(1)}
-    writer = PredictionWriter(tmp_path, CLASSES, list(given))
-    for number, found in enumerate(given.values()):
-        writer.add(number, picture(), found)
-    writer.finish()
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(str(tmp_path / "predictions.json"))
-    images = coco.loadImgs(coco.getImgIds())
-    assert [(i["file_name"], i["width"], i["height"]) for i in images] == [
-        (name, 60, 40) for name in given
-    ]
-    assert coco.loadCats([1, 2]) == [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
-    ids = [annotation["id"] for annotation in coco.dataset["annotations"]]
-    assert ids == [1, 2, 3]
-    for image, found in zip(images, given.values(), strict=True):
-        annotations = coco.imgToAnns[image["id"]]
-        assert [a["category_id"] for a in annotations] == found["labels"].tolist()
-        assert [a["score"] for a in annotations] == found["scores"].tolist()
-        assert [a["segmentation"] for a in annotations] == found["masks"]
-        for n, annotation in enumerate(annotations):
-            assert annotation["bbox"] == [11 * n, 20, 10, 12]
-            assert annotation["area"] == 120
-            assert coco.annToMask(annotation).sum() == 120
+def test_a_frame_of_a_video_has_all_but_its_overlay(tmp_path):
+    Outputs(tmp_path, PredictConfig(splash=True)).write(two_objects("clip.mp4/000012.png"))
+    assert files(tmp_path) == ["splash/clip.mp4/000012.png"]
 
 
-def test_counts_are_by_image_and_class_with_totals(tmp_path):
-    writer = PredictionWriter(tmp_path, CLASSES, ["a, b.png", "none.png", "c.png"])
-    assert writer.add(0, picture(), prediction(2, 1, 1)) == {"cat": 2, "dog": 1}
-    assert writer.add(1, picture(), prediction()) == {}
-    assert writer.add(2, picture(), prediction(2)) == {"dog": 1}
-    assert writer.finish() == {"cat": 2, "dog": 2}
-    assert counts(tmp_path) == [
-        ["image", "cat", "dog", "total"],
-        ["a, b.png", "2", "1", "3"],
-        ["none.png", "0", "0", "0"],
-        ["c.png", "0", "1", "1"],
-        ["total", "2", "2", "4"],
+def test_every_kind_has_a_folder_of_its_own_that_mirrors_the_sources(tmp_path):
+    Outputs(tmp_path, EVERYTHING).write_all(two_objects())
+    names = files(tmp_path)
+    assert "labelme/sub/a.json" in names
+    assert [name for name in names if not name.startswith("labelme")] == [
+        "classes/sub/a.png",
+        "crops/sub/a/001_dog_0.98.jpg",
+        "crops/sub/a/002_cat_0.97.jpg",
+        "cutouts/sub/a/001_dog_0.98.png",
+        "cutouts/sub/a/002_cat_0.97.png",
+        "ids/sub/a.png",
+        "overlays/sub/a.jpg",
+        "splash/sub/a.jpg",
     ]
 
 
-def test_overlays_have_the_original_size_and_folder(tmp_path):
-    writer = PredictionWriter(tmp_path, CLASSES, ["sub/wide.png", "plain.png"])
-    writer.add(0, picture(35, 90), prediction(1, height=35, width=90))
-    writer.add(1, picture(), prediction())
-    with Image.open(tmp_path / "sub" / "wide.png") as overlay:
-        assert overlay.size == (90, 35)
-        assert (np.asarray(overlay)[25, 5] != 100).any()
-    with Image.open(tmp_path / "plain.png") as overlay:
-        assert (np.asarray(overlay) == 100).all()
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 150), (150, 3), (40, 60)])
+def test_pictures_with_nothing_have_the_same_files_but_none_per_object(tmp_path, height, width):
+    found = found_picture(noise(height, width), [], name="a.png")
+    record = Outputs(tmp_path, replace(EVERYTHING, labelme="")).write_all(found)
+    assert files(tmp_path) == ["classes/a.png", "ids/a.png", "overlays/a.png", "splash/a.png"]
+    for name in files(tmp_path):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size == (width, height)
+    assert record["objects"] == record["measurements"] == []
 
 
 @pytest.mark.parametrize(
-    ("name", "saved", "format"),
+    ("name", "shown", "format"),
     [
         ("a.png", "a.png", "PNG"),
-        ("a.JPG", "a.JPG", "JPEG"),
-        ("sub/a.jpeg", "sub/a.jpeg", "JPEG"),
-        ("a.tiff", "a.tiff.png", "PNG"),
-        ("a.b.webp", "a.b.webp.png", "PNG"),
-        ("none", "none.png", "PNG"),
+        ("a.JPG", "a.jpg", "JPEG"),
+        ("sub/a.jpeg", "sub/a.jpg", "JPEG"),
+        ("图像 b.tiff", "图像 b.png", "PNG"),
+        ("a.b.webp", "a.b.png", "PNG"),
     ],
 )
-def test_overlays_keep_their_name_or_become_png(tmp_path, name, saved, format):
-    assert overlay_name(name) == saved
-    PredictionWriter(tmp_path, CLASSES, [name]).add(0, picture(), prediction())
-    with Image.open(tmp_path / saved) as overlay:
-        assert overlay.format == format
+def test_pictures_to_look_at_are_jpegs_of_jpegs(tmp_path, name, shown, format):
+    found = two_objects(name)
+    assert shown_name(found) == shown
+    Outputs(tmp_path, PredictConfig()).write_all(found)
+    with Image.open(tmp_path / "overlays" / shown) as picture:
+        assert (picture.format, picture.size, picture.mode) == (format, (60, 40), "RGB")
 
 
-@pytest.mark.parametrize(
-    ("names", "wanted"),
-    [
-        ([], []),
-        (["a.png", "sub/a.png"], ["a.png", "sub/a.png"]),
-        (["a.bmp", "a.bmp.png"], ["a.bmp.png", "_a.bmp.png"]),
-        (["a.bmp.png", "a.bmp", "_a.bmp"], ["a.bmp.png", "_a.bmp.png", "__a.bmp.png"]),
-    ],
-)
-def test_no_two_overlays_have_one_name(names, wanted):
-    assert overlay_names(names) == wanted
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_pictures_of_any_channels_have_every_picture(tmp_path, channels):
+    found = found_picture(noise(30, 40, channels), [np.ones((30, 40))], name="a.tif")
+    Outputs(tmp_path, replace(EVERYTHING, labelme="", measurements=False)).write_all(found)
+    assert len(files(tmp_path)) == 6
 
 
-def test_two_writers_leave_what_one_does(tmp_path):
-    given = {"b.bmp": prediction(2, 1), "b.bmp.png": prediction(1), "a.png": prediction(2, 2)}
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-    alone = PredictionWriter(tmp_path / "one", CLASSES, list(given))
-    first, second = (PredictionWriter(tmp_path / "two", CLASSES, list(given)) for _ in range(2))
-    for number, found in enumerate(given.values()):
-        alone.add(number, picture(), found)
-    for writer, number in ((second, 1), (first, 2), (first, 0)):
-        writer.add(number, picture(), list(given.values())[number])
-    alone.finish()
-    first.finish(second.predicted)
-    left = {p.name: p.read_bytes() for p in (tmp_path / "one").iterdir()}
-    assert {p.name: p.read_bytes() for p in (tmp_path / "two").iterdir()} == left
-    assert len(left) == 5
+def test_a_record_is_plain_values_of_coco():
+    found = two_objects()
+    record = record_of(found)
+    assert json.loads(json.dumps(record)) == record
+    assert (record["name"], record["stem"], record["stamp"]) == (
+        "sub/a.jpg",
+        "sub/a",
+        ["sub/a.jpg"],
+    )
+    assert (record["width"], record["height"]) == (60, 40)
+    assert "measurements" not in record
+    first, second = record["objects"]
+    assert (first["category_id"], second["category_id"]) == (2, 1)
+    assert first["bbox"] == [3, 20, 10, 12]
+    assert second["bbox"] == [30, 5, 20, 10]
+    assert (first["area"], second["area"]) == (120, 200)
+    assert first["score"] == pytest.approx(0.98)
+    assert coco_mask.decode(first["segmentation"])[20:32, 3:13].all()
+    assert "track_id" not in first
 
 
-def test_a_picture_that_is_missing_leaves_its_number_free(tmp_path):
-    writer = PredictionWriter(tmp_path, CLASSES, ["a.png", "broken.png", "c.png"])
-    for number in (0, 2):
-        writer.add(number, picture(), prediction(1))
-    writer.finish()
-    content = json.loads((tmp_path / "predictions.json").read_text())
-    assert [(i["id"], i["file_name"]) for i in content["images"]] == [(1, "a.png"), (3, "c.png")]
-    assert [(a["id"], a["image_id"]) for a in content["annotations"]] == [(1, 1), (2, 3)]
+def test_a_record_of_nothing():
+    record = record_of(found_picture(noise(2, 3), []))
+    assert record["objects"] == []
+    assert (record["width"], record["height"]) == (3, 2)
+
+
+def test_a_record_holds_tracks_and_measurements_if_there_are_any():
+    record = record_of(replace(two_objects(), tracks=(7, 3)), measured=True)
+    assert [item["track_id"] for item in record["objects"]] == [7, 3]
+    assert len(record["measurements"]) == 2
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        Outputs(tmp_path, PredictConfig()).write_all(two_objects())
+    assert caught.value.filename == str(tmp_path / "overlays" / "sub" / "a.jpg")
+
+
+def test_outputs_do_not_change_the_picture(tmp_path):
+    found = two_objects()
+    before = found.picture.pixels.array.copy()
+    Outputs(tmp_path, replace(EVERYTHING, labelme="")).write_all(found)
+    assert np.array_equal(found.picture.pixels.array, before)

@@ -19,7 +19,10 @@ from utils.data.formats.coco import read_coco
 from utils.data.records import DataError, ImageRecord, Instance, RecordSet, encode_mask
 from utils.evaluation.coco_evaluator import CocoEvaluator
 from utils.evaluation.predictions_file import read_predictions
-from utils.prediction.outputs import PredictionWriter
+from utils.prediction.found_picture import FoundPicture, Picture
+from utils.prediction.outputs import record_of
+from utils.prediction.pixels import PixelArray
+from utils.prediction.predictions_json import write_predictions
 
 HEIGHT, WIDTH = 48, 64
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -225,9 +228,10 @@ def test_what_predict_writes_is_read_as_it_was(tmp_path):
         scores=torch.tensor([0.9, 0.3]),
         masks=[encode_mask(MASK), encode_mask(block(1, 2, 30, 20))],
     )
-    writer = PredictionWriter(tmp_path, ("cat", "dog"), ["sub/b.png", "a.png"])
-    writer.add(0, np.zeros((HEIGHT, WIDTH, 3), np.uint8), prediction)
-    writer.finish()
+    pixels = PixelArray(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    picture = Picture("sub/b.png", "sub/b", pixels)
+    record = record_of(FoundPicture(picture, prediction, ("cat", "dog")))
+    write_predictions(tmp_path / "predictions.json", ("cat", "dog"), lambda: [record])
     data = labelled("a.png", "deep/sub/b.png")
     found = read_predictions(tmp_path / "predictions.json", data, "")
     for name in ("boxes", "labels", "scores"):

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torchvision.ops import box_iou
 from torchvision.transforms.v2.functional import to_image
 
 from nets.contract import Prediction, above
 from nets.mask_rcnn import build_model
-from nets.weights_file import WeightsFile
+from nets.weights_file import WeightsFile, save_weights
+from utils.config import ConfigError
 from utils.data.transforms import eval_transforms
 from utils.device import Precision
 from utils.evaluation.judge import judge
 from utils.evaluation.operating_point import Cost, OperatingPoint
-from utils.prediction.predictor import MOST_NAMED, Predictor, thresholds_in_words
+from utils.prediction.found_picture import Picture, Unusable
+from utils.prediction.pixels import PixelArray
+from utils.prediction.predictor import Predictor
 
 ARCH = "maskrcnn_resnet18_fpn_small"
 FP32 = Precision("fp32", "cpu")
@@ -55,86 +61,27 @@ def test_the_threshold_is_the_files_unless_one_is_given(predictor, weights):
     assert Predictor(weights, torch.device("cpu"), FP32).thresholds == (0.3, 0.3)
 
 
-def stored(thresholds, rule="f1", notes=()) -> dict:
+def stored(thresholds) -> dict:
     """An operating point as a weights file holds it."""
     costs = dict.fromkeys(thresholds, Cost(0, 0, 0))
-    return OperatingPoint(rule, thresholds, costs, dict.fromkeys(notes, "no")).to_dict()
+    return OperatingPoint("f1", thresholds, costs, {}).to_dict()
 
 
 @pytest.mark.parametrize("strict", ["cat", "dog"])
-def test_each_class_has_its_own_threshold(predictor, weights, strict):
-    everything = predictor(picture())
-    low, high = sorted(everything["scores"].tolist())[0] / 2, 1.0
-    thresholds = {name: high if name == strict else low for name in ("cat", "dog")}
+def test_each_class_has_its_own_threshold(weights, strict):
+    everything = make(weights, score_threshold=0.0, max_detections=1000)(picture())
+    low = sorted(everything["scores"].tolist())[0] / 2
+    thresholds = {name: 1.0 if name == strict else low for name in ("cat", "dog")}
     chosen = replace(weights, operating_point=stored(thresholds))
-    by_class = Predictor(chosen, torch.device("cpu"), FP32)
+    by_class = make(chosen, max_detections=1000)
     assert by_class.thresholds == tuple(thresholds.values())
-    assert by_class.model.roi_heads.score_thresh == pytest.approx(low, rel=0.002)
-    assert by_class.model.roi_heads.score_thresh < low
     kept = everything["labels"] == (2 if strict == "cat" else 1)
+    assert 0 < kept.sum() < len(kept)
     found = by_class(picture())
     assert torch.equal(found["scores"], everything["scores"][kept])
     assert torch.equal(found["labels"], everything["labels"][kept])
-    overridden = Predictor(chosen, torch.device("cpu"), FP32, score_threshold=0.0)
+    overridden = make(chosen, score_threshold=0.0, max_detections=1000)
     assert torch.equal(overridden(picture())["scores"], everything["scores"])
-
-
-@pytest.mark.parametrize(
-    ("point", "given", "wanted"),
-    [
-        ({}, None, "score threshold 0.3 of the weights file"),
-        ({}, 0.0, "score threshold 0 as given"),
-        (stored({"cat": 0.617, "dog": 0.48}), 0.75, "score threshold 0.75 as given"),
-        (stored({"cat": 0.617, "dog": 0.48}), None,
-         "score thresholds of the weights file for best F1: cat 0.62, dog 0.48"),
-        (stored({"cat": 0.5, "dog": 0.48}, "recall=0.95", ["cat"]), None,
-         "score thresholds of the weights file for recall at least 0.95: cat 0.50, "
-         "dog 0.48; not reached for cat"),
-    ],
-)  # fmt: skip
-def test_it_is_told_which_thresholds_are_used_and_why(weights, point, given, wanted):
-    assert thresholds_in_words(replace(weights, operating_point=point), given) == wanted
-
-
-def test_many_classes_are_told_in_short():
-    names = tuple(f"kind {n}" for n in range(80))
-    thresholds = {name: 0.3 + (n * 7 % 80) / 250 for n, name in enumerate(names)}
-    point = stored(thresholds, "precision=0.9", names[: MOST_NAMED + 1])
-    weights = WeightsFile(ARCH, 81, names, {}, operating_point=point)
-    assert thresholds_in_words(weights) == (
-        "score thresholds of the weights file for precision at least 0.9: "
-        "0.30 (kind 0) to 0.62 (kind 57) in 80 classes; not reached for 9 classes"
-    )
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((10, 10), np.uint8),
-        np.zeros((3, 10, 10), np.uint8),
-        np.zeros((10, 10, 4), np.uint8),
-        np.zeros((1, 10, 10, 3), np.uint8),
-        np.zeros((10, 10, 3), np.float32),
-        np.zeros((10, 10, 3), np.uint16),
-    ],
-)
-def test_other_pixels_are_refused(predictor, image):
-    with pytest.raises(ValueError, match=r"need uint8 \(H, W, 3\), got"):
-        predictor(image)
-
-
-@pytest.mark.parametrize("channels", [1, 5])
-def test_a_network_for_other_channels_takes_those(channels):
-    options = {**OPTIONS, "channels": channels}
-    state = build_model(ARCH, 2, **options).state_dict()
-    weights = WeightsFile(ARCH, 2, ("cell",), state, options)
-    predictor = Predictor(weights, torch.device("cpu"), FP32, score_threshold=0.0)
-    image = np.random.default_rng(0).random((40, 50, channels), np.float32)
-    assert predictor.channels == channels
-    assert len(predictor(image)["scores"]) == 5
-    for wrong in (picture(), image.astype(np.float64), image[:, :, 0]):
-        with pytest.raises(ValueError, match=rf"need float32 \(H, W, {channels}\), got"):
-            predictor(wrong)
 
 
 def test_prediction_keeps_the_contract(predictor):
@@ -162,6 +109,213 @@ def test_prediction_is_what_evaluation_sees(predictor, weights):
     assert found["masks"] == seen[7]["masks"]
     for name in ("boxes", "labels", "scores"):
         assert torch.allclose(found[name], seen[7][name], atol=1e-4), name
+
+
+def test_every_form_of_a_picture_gives_the_same(predictor, tmp_path):
+    pixels = picture()
+    path = tmp_path / "a photo, 照片.png"
+    Image.fromarray(pixels).save(path)
+    read_only = pixels.copy()
+    read_only.flags.writeable = False
+    forms = {
+        "path": path, "text": str(path), "pillow": Image.fromarray(pixels),
+        "read-only": read_only, "mirrored twice": pixels[::-1].copy()[::-1],
+        "float64": pixels / 255, "tensor": torch.from_numpy(pixels).permute(2, 0, 1),
+        "float tensor": torch.from_numpy(pixels).permute(2, 0, 1) / 255,
+    }  # fmt: skip
+    wanted = predictor(pixels)
+    assert len(wanted["scores"]) == 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, form in forms.items():
+            found = predictor(form)
+            assert torch.allclose(found["boxes"], wanted["boxes"], atol=1e-3), name
+            assert torch.equal(found["labels"], wanted["labels"]), name
+            assert found["masks"] == wanted["masks"], name
+
+
+def test_no_picture_gives_no_prediction(predictor):
+    assert predictor([]) == []
+    assert list(predictor.stream([])) == []
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_a_list_of_mixed_sizes_keeps_its_order(weights, batch):
+    predictor = make(weights, score_threshold=0.0)
+    predictor.batch_size = batch
+    sizes = [(70, 90), (70, 90), (50, 60), (70, 90), (70, 90), (70, 90), (64, 64)]
+    images = [np.roll(picture(*size), 9 * i, axis=1) for i, size in enumerate(sizes)]
+    together, alone = predictor(tuple(images)), [predictor(image) for image in images]
+    for found, wanted, size in zip(together, alone, sizes, strict=True):
+        assert found.image.shape[:2] == size
+        assert torch.allclose(found["boxes"], wanted["boxes"], atol=1e-2)
+        assert torch.allclose(found["scores"], wanted["scores"], atol=1e-4)
+
+
+def make(weights, **options) -> Predictor:
+    return Predictor(weights, torch.device("cpu"), FP32, **options)
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0.0, 5), (1.0, 0)])
+def test_the_ends_of_the_range_are_all_and_nothing(weights, threshold, count):
+    found = make(weights, score_threshold=threshold)(picture())
+    assert len(found["scores"]) == len(found["masks"]) == count
+    assert found["boxes"].shape == (count, 4)
+    assert found.draw().size == (90, 70)
+
+
+def test_fewer_or_more_detections(weights):
+    counts = [len(make(weights, score_threshold=0, max_detections=n)(picture())["scores"])
+              for n in (1, 3, 1000)]  # fmt: skip
+    assert counts[:2] == [1, 3]
+    assert counts[2] > 5
+
+
+@pytest.mark.parametrize("nms", [0.0, 0.3])
+def test_boxes_of_a_class_overlap_up_to_the_nms_threshold(weights, nms):
+    found = make(weights, score_threshold=0, nms_threshold=nms, max_detections=100)(picture())
+    everything = make(weights, score_threshold=0, nms_threshold=1, max_detections=100)(picture())
+    assert 0 < len(found["scores"]) < len(everything["scores"])
+    for label in (1, 2):
+        boxes = found["boxes"][found["labels"] == label]
+        overlaps = box_iou(boxes, boxes).fill_diagonal_(0)
+        assert overlaps.max() <= nms + 1e-3
+
+
+def test_a_class_not_looked_for_takes_no_place(weights):
+    everything = make(weights, score_threshold=0, max_detections=100)(picture())
+    few = make(weights, score_threshold=0, max_detections=3)
+    for label, name in enumerate(("cat", "dog"), 1):
+        found = make(weights, score_threshold=0, max_detections=3, classes=[name])(picture())
+        wanted = everything["scores"][everything["labels"] == label][:3]
+        assert torch.allclose(found["scores"], wanted, atol=1e-6)
+        assert found.names == [name] * 3
+    assert set(few(picture()).names) < {"cat", "dog"}  # one class took all places
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("score_threshold", -0.1, r"score_threshold is -0.1, must lie in 0..1"),
+        ("score_threshold", float("nan"), r"score_threshold is nan"),
+        ("nms_threshold", 1.5, r"nms_threshold is 1.5, must lie in 0..1"),
+        ("max_detections", 0, r"max_detections is 0, must be at least 1"),
+        ("classes", ["cat", "cow"], r"know no class 'cow'; they know cat, dog"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(weights, option, value, words):
+    with pytest.raises(ConfigError, match=words):
+        make(weights, **{option: value})
+
+
+def test_a_file_and_its_name_give_a_predictor(weights, tmp_path):
+    path = tmp_path / "best.pth"
+    save_weights(path, weights)
+    wanted = make(weights, score_threshold=0)(picture())
+    for given in (path, str(path)):
+        predictor = Predictor.from_file(given, device="cpu", precision="fp32", score_threshold=0)
+        assert predictor(picture())["masks"] == wanted["masks"]
+
+
+class Recorder(Predictor):
+    """Notes what goes through the network together; memory runs out above ``most`` images."""
+
+    most: float = float("inf")
+
+    def _detect(self, arrays, model, device, precision):
+        self.batches = [*getattr(self, "batches", []), (len(arrays), device.type)]
+        if device.type == "cuda" and len(arrays) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        cpu = torch.device("cpu")
+        return super()._detect(arrays, model, cpu, FP32)
+
+
+def recorder(weights, batch, most=float("inf")) -> Recorder:
+    predictor = Recorder(weights, torch.device("cpu"), FP32, score_threshold=0)
+    predictor.device = torch.device("cuda")
+    predictor.batch_size, predictor.most = batch, most
+    return predictor
+
+
+def pictures(*sizes):
+    for i, size in enumerate(sizes):
+        if size is None:
+            yield Unusable(f"{i}", "is broken")
+        else:
+            yield Picture(f"{i}", f"{i}", PixelArray(picture(*size)))
+
+
+A, B, THIN = (70, 90), (64, 64), (1, 5000)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "batches"),
+    [
+        ([A], 4, [1]),
+        ([A] * 5, 1, [1] * 5),
+        ([A] * 5, 2, [2, 2, 1]),
+        ([A, A, B, A], 4, [2, 1, 1]),
+        ([A, None, A, A, THIN, A], 4, [1, 2, 1]),
+        ([None, THIN], 4, []),
+    ],
+)
+def test_a_stream_takes_neighbours_of_one_size_together(weights, sizes, batch, batches):
+    predictor = recorder(weights, batch)
+    found = list(predictor.stream(pictures(*sizes)))
+    assert [number for number, _ in getattr(predictor, "batches", [])] == batches
+    names = [one.name if isinstance(one, Unusable) else one.picture.name for one in found]
+    assert names == [str(i) for i in range(len(sizes))]
+    for one, size in zip(found, sizes, strict=True):
+        if size in (None, THIN):
+            assert isinstance(one, Unusable)
+        else:
+            assert one.prediction["masks"][0]["size"] == list(size)
+
+
+def test_a_full_batch_does_not_wait_for_the_next_picture(weights):
+    asked = []
+
+    def camera():
+        for number, one in enumerate(pictures(A, A, A)):
+            asked.append(number)
+            yield one
+
+    stream = recorder(weights, 1).stream(camera())
+    next(stream)
+    assert asked == [0]
+
+
+def test_when_memory_runs_out_batches_become_smaller(weights):
+    predictor = recorder(weights, 8, most=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = predictor([picture()] * 8)
+    assert [number for number, _ in predictor.batches] == [8, 4, 2, 2, 2, 2]
+    assert predictor.batch_size == 2
+    wanted = make(weights, score_threshold=0)(picture())
+    assert all(one["masks"] == wanted["masks"] for one in found)
+
+
+def test_an_image_too_large_for_the_gpu_is_looked_at_on_the_cpu(weights):
+    predictor = recorder(weights, 2, most=0)
+    with pytest.warns(UserWarning, match="looked at on the CPU") as told:
+        found = predictor([picture()] * 3)
+    assert len(told) == 1
+    assert [kind for _, kind in predictor.batches].count("cpu") == 3
+    wanted = make(weights, score_threshold=0)(picture())
+    assert all(one["masks"] == wanted["masks"] for one in found)
+
+
+@pytest.mark.parametrize("error", [MemoryError("no"), RuntimeError("bad_alloc"), KeyError("x")])
+def test_what_fails_on_the_cpu_fails(weights, error, monkeypatch):
+    predictor = make(weights)
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(predictor, "_detect", fails)
+    with pytest.raises(type(error)):
+        predictor(picture())
 
 
 def test_a_view_of_a_picture_is_read_right(predictor):

@@ -12,13 +12,14 @@ from tools.convert import ConvertConfig
 from tools.gather import GatherConfig
 from utils import config
 from utils.command_line import build_parser
+from utils.prediction.config import PredictConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 COMMANDS = {
     "train.py": config.TrainConfig,
     "test.py": config.TestConfig,
-    "predict.py": config.PredictConfig,
+    "predict.py": PredictConfig,
     "-m tools.check": CheckConfig,
     "-m tools.convert": ConvertConfig,
     "-m tools.gather": GatherConfig,

@@ -11,18 +11,21 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from pycocotools import mask as coco_mask
 
 from nets.contract import Prediction, Target
 from utils.data.channels import rgb_view
+from utils.data.mask_crops import Crop, crop_rle
 from utils.data.records import ImageRecord, encode_mask, to_rle
 
 Colour = tuple[int, int, int]
+Area = tuple[int, int, int, int]  # left, top, right, bottom
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MASK_OPACITY = 0.45
 GOLDEN_RATIO = 0.618034  # steps of it around the colour wheel keep neighbours apart
 SMALLEST_TEXT, TEXT_SHARE = 11, 0.03  # text height in pixels, and as a share of the longer side
+LABELS_SHARE = 0.1  # of the picture: labels that cover more are written smaller, if they can be
+MOST_LABELS = 1 / 3  # of the picture: no more labels are written than cover this
 PANEL_SIDE = 360  # longer side of an image in a panel
 CAPTION_SIZE = 15
 LAST_EUROPEAN = "\u2e7f"  # before the scripts of East Asia
@@ -32,25 +35,40 @@ WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "wqy-zenhei
 
 @dataclass(frozen=True)
 class DrawnObject:
-    """One object to draw: run lengths at image size, xyxy box in pixels, and its label text."""
+    """One object to draw.
+
+    Attributes:
+        rle: run lengths of its mask at the image's own size.
+        box: xyxy in pixels of that size.
+        text: its label.
+        colour: which of ``instance_colour``; that of its place among the objects by default.
+    """
 
     rle: dict[str, Any]
     box: tuple[float, float, float, float]
     text: str
+    colour: int | None = None
 
 
-def predicted_objects(prediction: Prediction, classes: Sequence[str]) -> list[DrawnObject]:
-    """The objects of a prediction, best first."""
-    return [
-        DrawnObject(rle, tuple(box), f"{classes[label - 1]} {score:.2f}")
-        for rle, box, label, score in zip(
-            prediction["masks"],
-            prediction["boxes"].tolist(),
-            prediction["labels"].tolist(),
-            prediction["scores"].tolist(),
-            strict=True,
-        )
-    ]
+def predicted_objects(
+    prediction: Prediction, classes: Sequence[str], tracks: Sequence[int] = ()
+) -> list[DrawnObject]:
+    """The objects of a prediction, best first; with the numbers of their tracks in a video, the
+    labels say them and the colours follow them."""
+    objects = []
+    numbers: Sequence[int | None] = tracks or [None] * len(prediction["masks"])
+    for rle, box, label, score, track in zip(
+        prediction["masks"],
+        prediction["boxes"].tolist(),
+        prediction["labels"].tolist(),
+        prediction["scores"].tolist(),
+        numbers,
+        strict=True,
+    ):
+        text = f"{classes[label - 1]} {score:.2f}"
+        numbered = text if track is None else f"{track}: {text}"
+        objects.append(DrawnObject(rle, tuple(box), numbered, track))
+    return objects
 
 
 def recorded_objects(record: ImageRecord, classes: Sequence[str]) -> list[DrawnObject]:
@@ -79,35 +97,67 @@ def draw_objects(
     """Masks, boxes and labels over an image, one colour per object.
 
     Args:
-        image: uint8 RGB (H, W, 3), or other channels, of which ``rgb_view`` is drawn.
+        image: uint8 RGB (H, W, 3), or other channels, of which ``rgb_view`` is drawn. It may have
+            been made smaller than the objects' own size, which their run lengths tell.
         objects: best first; the best are drawn on top.
         size: (width, height) of the result; the image's own by default. Text is never scaled, so a
             small image drawn larger has readable labels.
     """
     height, width = image.shape[:2]
     size = size or (width, height)
-    canvas = np.asarray(
-        Image.fromarray(rgb_view(image)).resize(size, Image.Resampling.BILINEAR)
-    ).copy()
-    colours = [instance_colour(i) for i in range(len(objects))]
+    canvas = rgb_view(image)
+    if size != (width, height):
+        canvas = np.asarray(Image.fromarray(canvas).resize(size, Image.Resampling.BILINEAR))
+    canvas = canvas.copy()
+    own = tuple(objects[0].rle["size"][::-1]) if objects else size
+    shown = ShownMasks(own, size)
+    colours = [
+        instance_colour(i if item.colour is None else item.colour) for i, item in enumerate(objects)
+    ]
     for item, colour in reversed(list(zip(objects, colours, strict=True))):
-        mask = coco_mask.decode(item.rle)
-        if size != (width, height):
-            mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-        _paint(canvas, mask.astype(bool), colour)
+        if crop := crop_rle(item.rle):
+            _paint(canvas, shown.crop(crop), colour)
 
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
-    scale = np.array([size[0] / width, size[1] / height] * 2)
+    scale = np.array([size[0] / own[0], size[1] / own[1]] * 2)
     line = max(1, round(max(size) / 500))
     boxes = [(np.array(item.box) * scale).round().astype(int).tolist() for item in objects]
     for (x1, y1, x2, y2), colour in reversed(list(zip(boxes, colours, strict=True))):
-        draw.rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=colour, width=line)
-    text_size = max(SMALLEST_TEXT, round(max(size) * TEXT_SHARE))
-    taken: list[tuple[int, int, int, int]] = []
-    for item, box, colour in zip(objects, boxes, colours, strict=True):
-        _label(draw, item.text, box, colour, text_size, size, taken)
+        thin = max(1, min(line, (x2 - x1) // 10, (y2 - y1) // 10))  # a small mask is seen within
+        draw.rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=colour, width=thin)
+    _write_labels(draw, [item.text for item in objects], boxes, colours, size)
     return picture
+
+
+class ShownMasks:
+    """Masks of a picture that is shown at another size: each shown pixel is that of the mask under
+    its centre, as ``Image.Resampling.NEAREST`` of Pillow.
+
+    Args:
+        own: (width, height) of the picture.
+        shown: (width, height) that it is shown with.
+    """
+
+    def __init__(self, own: tuple[int, int], shown: tuple[int, int]) -> None:
+        self.same = own == shown
+        self.columns, self.rows = (_nearest(*sides) for sides in zip(own, shown, strict=True))
+
+    def crop(self, crop: Crop) -> Crop:
+        """The mask as shown, which may have no pixel left."""
+        if self.same:
+            return crop
+        height, width = crop.mask.shape
+        left, right = np.searchsorted(self.columns, (crop.x, crop.x + width))
+        top, bottom = np.searchsorted(self.rows, (crop.y, crop.y + height))
+        rows, columns = self.rows[top:bottom] - crop.y, self.columns[left:right] - crop.x
+        return Crop(int(left), int(top), crop.mask[np.ix_(rows, columns)])
+
+
+def _nearest(own: int, shown: int) -> np.ndarray:
+    """The pixel of a row of ``own`` that each of ``shown`` pixels shows, by Pillow itself."""
+    row = Image.fromarray(np.arange(own, dtype=np.int32)[None])
+    return np.asarray(row.resize((shown, 1), Image.Resampling.NEAREST))[0]
 
 
 def panel(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int) -> Image.Image:
@@ -152,47 +202,78 @@ def instance_colour(index: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _paint(canvas: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
+def _paint(canvas: np.ndarray, crop: Crop, colour: Colour) -> None:
     """Tint the mask's pixels and trace its outline, in place; only its box is touched."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return
-    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    inside, pixels = mask[window], canvas[window]
+    height, width = crop.mask.shape
+    inside = crop.mask.astype(bool)
+    pixels = canvas[crop.y : crop.y + height, crop.x : crop.x + width]
     padded = np.pad(inside, 1)
     core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     tint = np.array(colour, np.float32)
-    pixels[inside] = (1 - MASK_OPACITY) * pixels[inside] + MASK_OPACITY * tint
+    levels = np.arange(256)[:, None]  # tinted once each, not at every pixel
+    tinted = ((1 - MASK_OPACITY) * levels + MASK_OPACITY * tint).astype(np.uint8)
+    for i, channel in enumerate(np.moveaxis(pixels, 2, 0)):
+        np.copyto(channel, np.take(tinted[:, i], channel), where=inside)
     pixels[inside & ~core] = colour
 
 
-def _label(
+class _Label:
+    """A text in its font, with a margin."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw, text: str, size: int) -> None:
+        self.text, self.font = text, text_font(text, size)
+        left, top, right, bottom = draw.textbbox((0, 0), text, self.font)
+        pad = max(1, size // 8)
+        self.offset = pad - left, pad - top
+        self.width, self.height = int(right - left) + 2 * pad, int(bottom - top) + 2 * pad
+        self.area = self.width * self.height
+
+    def place(self, box: list[int], size: tuple[int, int], taken: list[Area]) -> Area | None:
+        """The first place at its box, inside the picture, that is clear of other labels."""
+        x = min(max(box[0], 0), max(size[0] - self.width, 0))
+        tall = self.height
+        between = range(box[1] + tall, box[3] - tall, tall)
+        for y in (box[1] - tall, box[1], box[3] - tall, box[3], *between):
+            top = min(max(y, 0), size[1] - tall)
+            area = (x, top, x + self.width, top + tall)
+            if top >= 0 and not any(_overlap(area, other) for other in taken):
+                return area
+        return None
+
+    def write(self, draw: ImageDraw.ImageDraw, area: Area, colour: Colour) -> None:
+        """Write it on its object's colour."""
+        draw.rectangle(area, fill=colour)
+        luminance = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+        ink = "black" if luminance > 128 else "white"
+        draw.text((area[0] + self.offset[0], area[1] + self.offset[1]), self.text, ink, self.font)
+
+
+def _write_labels(
     draw: ImageDraw.ImageDraw,
-    text: str,
-    box: list[int],
-    colour: Colour,
-    text_size: int,
+    texts: Sequence[str],
+    boxes: Sequence[list[int]],
+    colours: Sequence[Colour],
     size: tuple[int, int],
-    taken: list[tuple[int, int, int, int]],
 ) -> None:
-    """Write ``text`` on its object's colour, inside the picture and clear of earlier labels."""
-    font = text_font(text, text_size)
-    left, top, right, bottom = draw.textbbox((0, 0), text, font)
-    pad = max(1, text_size // 8)
-    width, height = int(right - left) + 2 * pad, int(bottom - top) + 2 * pad
-    x = min(max(box[0], 0), max(size[0] - width, 0))
-    places = [box[1] - height, box[1], box[3] - height, box[3]]
-    places = [min(max(y, 0), max(size[1] - height, 0)) for y in places]
-    areas = [(x, y, x + width, y + height) for y in places]
-    area = next((a for a in areas if not any(_overlap(a, b) for b in taken)), areas[0])
-    taken.append(area)
-    draw.rectangle(area, fill=colour)
-    luminance = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-    ink = "black" if luminance > 128 else "white"
-    draw.text((area[0] + pad - left, area[1] + pad - top), text, ink, font)
+    """Write labels, best first, until they find no place or would hide the picture."""
+    pixels = size[0] * size[1]
+    text_size = max(SMALLEST_TEXT, round(max(size) * TEXT_SHARE))
+    labels = [_Label(draw, text, text_size) for text in texts]
+    share = sum(label.area for label in labels) / pixels
+    if share > LABELS_SHARE:
+        text_size = max(SMALLEST_TEXT, int(text_size * (LABELS_SHARE / share) ** 0.5))
+        labels = [_Label(draw, text, text_size) for text in texts]
+    taken: list[Area] = []
+    room = MOST_LABELS * pixels
+    for label, box, colour in zip(labels, boxes, colours, strict=True):
+        area = label.place(box, size, taken)
+        if area and label.area <= room:
+            room -= label.area
+            taken.append(area)
+            label.write(draw, area, colour)
 
 
-def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+def _overlap(a: Area, b: Area) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TextIO
 
 from nets.whole_file import replacing
 
@@ -72,6 +73,23 @@ def write_file(path: Path, data: bytes) -> None:
     except OSError as error:
         what = f"cannot be written ({error.strerror})"
         raise OSError(error.errno, what, str(path)) from error
+
+
+@contextlib.contextmanager
+def whole_text(path: Path) -> Iterator[TextIO]:
+    """A text file to be written as UTF-8, piece by piece, that is there whole or not at all.
+
+    Raises:
+        OSError: the disk is full; names the file, which is as it was before.
+    """
+    try:
+        with (
+            replacing(path, path.with_name(f".{path.name}.part")) as file,
+            io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+        ):
+            yield text
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_json(path: Path, content: Any) -> None:

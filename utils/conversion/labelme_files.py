@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,8 +21,7 @@ VERSION = "5.5.0"  # of labelme, the first fields of whose files these are
 def labelme_files(
     classes: tuple[str, ...], images: Sequence[ConvertedImage], simplify: float
 ) -> list[OutputFile]:
-    """An object is a polygon, several of one ``group_id`` if it has parts, or a mask if it has a
-    hole. Crowd regions are left out."""
+    """The pictures, each with what ``labelme_content`` says; crowd regions are left out."""
     files: list[OutputFile] = []
     for image in images:
         files.append(OutputFile(image.name, image.picture))
@@ -29,21 +29,45 @@ def labelme_files(
     return [*files, OutputFile("label_names.txt", partial(label_names, classes))]
 
 
-def _json(classes: tuple[str, ...], image: ConvertedImage, simplify: float) -> bytes:
+def labelme_content(
+    record: ImageRecord,
+    classes: Sequence[str],
+    image_path: str,
+    simplify: float,
+    scores: Sequence[float] = (),
+) -> dict[str, Any]:
+    """What labelme's file of a picture holds, as plain values.
+
+    An object is a polygon, several of one ``group_id`` if it has parts, or a mask if it has a hole;
+    nothing if it has no pixel.
+
+    Args:
+        record: of the picture.
+        classes: names in label order.
+        image_path: of the picture, from the folder that the file lies in.
+        simplify: as for ``polygons_of``, in pixels.
+        scores: of objects that were predicted; the description is ``score 0.934`` then.
+    """
+    texts = [f"score {score:.3f}" for score in scores] or [""] * len(record.instances)
     shapes: list[dict[str, Any]] = []
-    for number, instance in enumerate(image.objects, start=1):
+    for number, (instance, text) in enumerate(zip(record.instances, texts, strict=True), start=1):
         name = classes[instance.label - 1]
-        shapes += _shapes(instance, image.record, name, number, simplify)
-    content: dict[str, Any] = {
+        for shape in _shapes(instance, record, name, number, simplify):
+            shapes.append({**shape, "description": text})
+    return {
         "version": VERSION,
         "flags": {},
         "shapes": shapes,
-        "imagePath": image.name,
+        "imagePath": image_path,
         "imageData": None,
-        "imageHeight": image.record.height,
-        "imageWidth": image.record.width,
+        "imageHeight": record.height,
+        "imageWidth": record.width,
     }
-    return json_bytes(content, indent=2)
+
+
+def _json(classes: tuple[str, ...], image: ConvertedImage, simplify: float) -> bytes:
+    record = replace(image.record, instances=image.objects)
+    return json_bytes(labelme_content(record, classes, image.name, simplify), indent=2)
 
 
 def _shapes(

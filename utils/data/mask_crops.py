@@ -38,10 +38,14 @@ def crop_rle(rle: dict[str, Any]) -> Crop | None:
     starts, stops = starts[stops > starts], stops[stops > starts]
     if not len(starts):
         return None
-    first, last = int(starts[0]) // height, (int(stops[-1]) - 1) // height  # columns
-    steps = np.zeros((last + 1 - first) * height + 1, np.int8)
-    np.add.at(steps, starts - first * height, 1)
-    np.add.at(steps, stops - first * height, -1)
-    columns = np.cumsum(steps[:-1], dtype=np.int8).view(np.uint8).reshape(-1, height)
-    rows = np.flatnonzero(columns.any(axis=0))
-    return Crop(first, int(rows[0]), columns[:, rows[0] : rows[-1] + 1].T)
+    columns, last_columns = starts // height, (stops - 1) // height
+    tops, bottoms = starts % height, (stops - 1) % height + 1
+    is_cut = (last_columns > columns).any()  # a run goes on in the next column
+    top, bottom = (0, height) if is_cut else (int(tops.min()), int(bottoms.max()))
+    first, rows = int(columns[0]), bottom - top
+    steps = np.zeros((int(last_columns[-1]) + 1 - first) * rows + 1, np.int8)
+    np.add.at(steps, (columns - first) * rows + tops - top, 1)
+    np.add.at(steps, (last_columns - first) * rows + bottoms - top, -1)
+    mask = np.cumsum(steps[:-1], dtype=np.int8).view(np.uint8).reshape(-1, rows).T
+    used = np.flatnonzero(mask.any(axis=1))
+    return Crop(first, top + int(used[0]), mask[used[0] : used[-1] + 1])

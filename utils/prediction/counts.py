@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from utils.folders import write_file
+from utils.folders import whole_text
 from utils.prediction.journal import Record
 
 
@@ -18,15 +17,20 @@ def count(record: Record, classes: Sequence[str]) -> Counter[str]:
 
 
 def write_counts(path: Path, classes: Sequence[str], records: Iterable[Record]) -> Counter[str]:
-    """A row per picture, a column per class, and totals, which are returned."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["image", *classes, "total"])
+    """A row per picture, a column per class, and totals, which are returned.
+
+    Names are written as they are: one that begins with ``=`` is a formula to some spreadsheets.
+
+    Raises:
+        OSError: the disk is full; names the file, which is as it was before.
+    """
     total: Counter[str] = Counter()
-    for record in records:
-        counts = count(record, classes)
-        total += counts
-        writer.writerow([record["name"], *(counts[c] for c in classes), counts.total()])
-    writer.writerow(["total", *(total[c] for c in classes), total.total()])
-    write_file(path, text.getvalue().encode())
+    with whole_text(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", *classes, "total"])
+        for record in records:
+            counts = count(record, classes)
+            total += counts
+            writer.writerow([record["name"], *(counts[c] for c in classes), counts.total()])
+        writer.writerow(["total", *(total[c] for c in classes), total.total()])
     return total

@@ -7,10 +7,13 @@ on behind the last whole line. Several processes have a journal each, in one fol
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypedDict
+
+from utils.config import ConfigError
 
 PATTERN = "found-{}.jsonl"  # stands beside the outputs
 
@@ -24,10 +27,12 @@ class Record(TypedDict, total=False):
     width: int
     height: int
     objects: list[dict[str, Any]]  # of COCO, without ids: category_id, bbox, area, score, ...
-    measurements: list[dict[str, float]]  # one per object, with --measurements
+    measurements: list[Mapping[str, float | None]]  # one per object, with --measurements
     video: str  # the video that it is a frame of
     frame: int
     seconds: float  # into the video
+    frames: int  # of a video that is done; its frames have records of their own, with objects
+    turn: int  # of a picture that is done again: how often it was before; see ``Journal.add``
 
 
 class Source(Protocol):
@@ -44,6 +49,8 @@ class Source(Protocol):
 class _Line(NamedTuple):
     path: Path
     start: int  # bytes into the file
+    turn: int
+    is_picture: bool  # with objects; else a video, or a picture that was taken back
 
 
 class Journal:
@@ -52,63 +59,126 @@ class Journal:
     Args:
         folder: is there already.
         number: of this process, from 0.
+
+    Raises:
+        ConfigError: another process has the journal of this number open.
+        OSError: the journal cannot be written; names the file.
     """
 
     def __init__(self, folder: Path, number: int = 0) -> None:
         self.folder = folder
         self.path = folder / PATTERN.format(number)
-        _cut_after_last_line(self.path)
-        self.done: dict[str, tuple[list[Any], str]] = {}  # by name: the stamp and the stem
-        for record in self.records():
-            self.done[record["name"]] = (record["stamp"], record["stem"])
         self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115  (open as long as the run)
+        _lock(self.file, folder)
+        _cut_after_last_line(self.path)
+        self.lines: dict[str, _Line] = {}  # the one that counts of each picture
+        self.read: dict[Path, int] = {}  # so many bytes of each file
+        self.catch_up()
 
     def close(self) -> None:
         self.file.close()
 
+    def __len__(self) -> int:
+        """How many pictures there are records of."""
+        return sum(line.is_picture for line in self.lines.values())
+
     def has(self, source: Source) -> bool:
         """Whether this very source was done before, by any of the processes."""
-        return self.done.get(source.name) == (source.stamp, source.stem)
+        line = self.lines.get(source.name)
+        if line is None:
+            return False
+        with open(line.path, "rb") as file:
+            record = _record_at(file, line.start)
+        return (record.get("stem"), record.get("stamp")) == (source.stem, source.stamp)
 
     def add(self, record: Record) -> None:
         """Write a record.
 
+        That of a picture which was done before counts instead of the earlier one. It tells so by
+        its turn, since the two may be in the journals of two processes.
+
         Raises:
             OSError: the disk is full; names the file.
         """
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
-        rest = memoryview(line.encode())
+        self._write(record)
+
+    def drop(self, name: str) -> None:
+        """Take back what was noted of a picture, if anything was: by now it cannot be used.
+
+        Raises:
+            OSError: the disk is full; names the file.
+        """
+        if name in self.lines:
+            self._write(Record(name=name))
+
+    def catch_up(self) -> None:
+        """Take notice of what all processes have added by now."""
+        for path in sorted(self.folder.glob(PATTERN.format("*"))):
+            with open(path, "rb") as file:
+                start = file.seek(self.read.get(path, 0))
+                for text in file:
+                    if not text.endswith(b"\n"):
+                        break
+                    self._notice(text, path, start)
+                    start += len(text)
+            self.read[path] = start
+
+    def records(self, order: Sequence[str] = ()) -> Iterator[Record]:
+        """Those of all pictures up to the last ``catch_up()``, one at a time: those named in
+        ``order`` first and in it, others after them."""
+        names = dict.fromkeys([*(name for name in order if name in self.lines), *self.lines])
+        with ExitStack() as stack:
+            files = {path: stack.enter_context(open(path, "rb")) for path in self.read}
+            for line in map(self.lines.__getitem__, names):
+                if line.is_picture:
+                    yield _record_at(files[line.path], line.start)
+
+    def _write(self, record: Record) -> None:
+        if before := self.lines.get(record["name"]):
+            record = {**record, "turn": before.turn + 1}
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+        rest = memoryview(text.encode())
         try:
             while rest:
                 rest = rest[self.file.write(rest) :]
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
-    def records(self, order: Sequence[str] = ()) -> Iterator[Record]:
-        """All records of all processes, one at a time: those named in ``order`` first and in it,
-        others after them. Of a picture that was done twice, the later one."""
-        lines: dict[str, _Line] = {}
-        for path in sorted(self.folder.glob(PATTERN.format("*"))):
-            with open(path, "rb") as file:
-                start = 0
-                for line in file:
-                    if line.endswith(b"\n"):
-                        lines[json.loads(line)["name"]] = _Line(path, start)
-                    start += len(line)
-        names = dict.fromkeys([*(name for name in order if name in lines), *lines])
-        for name in names:
-            with open(lines[name].path, "rb") as file:
-                file.seek(lines[name].start)
-                yield json.loads(file.readline())
+    def _notice(self, text: bytes, path: Path, start: int) -> None:
+        with suppress(ValueError, KeyError, TypeError):  # broken: as if it was not there
+            record = json.loads(text)
+            name = record["name"]
+            line = _Line(path, start, record.get("turn", 0), "objects" in record)
+            if name not in self.lines or line.turn >= self.lines[name].turn:
+                self.lines[name] = line
+
+
+def _record_at(file: BinaryIO, start: int) -> Record:
+    file.seek(start)
+    return json.loads(file.readline())
 
 
 def _cut_after_last_line(path: Path) -> None:
     """Remove what a stopped process wrote of a line that it did not end."""
-    if not path.exists():
-        return
     with open(path, "rb+") as file:
         whole = 0
         for line in file:
             whole += len(line) if line.endswith(b"\n") else 0
-        file.seek(whole, os.SEEK_SET)
-        file.truncate()
+        file.truncate(whole)
+
+
+def _lock(file: BinaryIO, folder: Path) -> None:
+    """Keep the file to this process until it is closed, where there are such locks."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"{folder}: another process is writing there; wait for it or stop it, or give another "
+            "--output"
+        ) from error
+    except OSError:  # a file system without locks
+        return

@@ -5,13 +5,13 @@ Each kind has a folder of its own in the output folder, in which the sources' fo
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from utils.config import PredictConfig
 from utils.prediction.colour_splash import splash
+from utils.prediction.config import PredictConfig
 from utils.prediction.cut_outs import write_crops, write_cutouts
 from utils.prediction.found_picture import FoundPicture
 from utils.prediction.id_pictures import class_ids, instance_ids
@@ -19,9 +19,7 @@ from utils.prediction.journal import Record
 from utils.prediction.labelme_labels import write_labelme
 from utils.prediction.measurements import measure
 from utils.prediction.overlays import overlay
-from utils.prediction.picture_files import save_picture
-
-JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
+from utils.prediction.picture_files import save_picture, shown_suffix
 
 
 class Outputs:
@@ -30,11 +28,15 @@ class Outputs:
     Args:
         folder: is there already.
         config: says which outputs are wanted.
+
+    Attributes:
+        kept: pictures whose labelme file is a person's, who keeps it.
     """
 
     def __init__(self, folder: Path, config: PredictConfig) -> None:
         self.folder = folder
         self.config = config
+        self.kept: list[str] = []
 
     def write(self, found: FoundPicture) -> Record:
         """Write all files of a picture but its overlay, which in a video is a frame.
@@ -54,7 +56,9 @@ class Outputs:
         if self.config.cutouts:
             write_cutouts(found, self.folder / "cutouts" / stem)
         if self.config.labelme:
-            write_labelme(found, self.folder / "labelme", self.config.labelme == "beside")
+            beside = self.config.labelme == "beside"
+            if not write_labelme(found, self.folder / "labelme", beside):
+                self.kept.append(found.picture.name)
         return record_of(found, self.config.measurements)
 
     def write_all(self, found: FoundPicture) -> Record:
@@ -66,8 +70,7 @@ class Outputs:
 
 def shown_name(found: FoundPicture) -> str:
     """The file name of a picture to look at: JPEG if the source is one, else PNG."""
-    is_jpeg = PurePosixPath(found.picture.name).suffix.lower() in JPEG_SUFFIXES
-    return f"{found.picture.stem}{'.jpg' if is_jpeg else '.png'}"
+    return f"{found.picture.stem}{shown_suffix(found.picture.name)}"
 
 
 def record_of(found: FoundPicture, measured: bool = False) -> Record:

@@ -7,11 +7,11 @@ from PIL import Image
 from utils.drawing import draw_objects, predicted_objects
 from utils.prediction.found_picture import FoundPicture
 
-MOST_PIXELS = 50_000_000  # a larger picture's overlay is drawn smaller
+MOST_PIXELS = 50_000_000  # a larger picture is shown smaller
 
 
 def overlay(found: FoundPicture) -> Image.Image:
-    """The picture with what was found in it, at its own size unless that is huge; the colours
-    follow the tracks in a video."""
+    """The picture, 8-bit RGB, with what was found in it, at its own size unless that is huge; the
+    colours follow the tracks in a video."""
     shown = found.picture.pixels.view(MOST_PIXELS)
-    return draw_objects(shown, predicted_objects(found.prediction, found.classes))
+    return draw_objects(shown, predicted_objects(found.prediction, found.classes, found.tracks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,11 +13,11 @@ ResultT = TypeVar("ResultT")
 
 def ordered(
     function: Callable[[ItemT], ResultT], items: Iterable[ItemT], threads: int
-) -> Iterator[ResultT]:
+) -> Generator[ResultT, None, None]:
     """``map`` by threads: results in the order of the items, each thread at most one ahead.
 
-    Items are taken in the thread that asks for the results. What was begun ends when the generator
-    is closed; what was not is left.
+    Items are taken in the thread that asks for the results. When the generator is closed, or an
+    error comes out of it, what was begun ends and what was not is left.
     """
     waiting: deque[Future[ResultT]] = deque()
     pool = ThreadPoolExecutor(threads)
@@ -32,8 +32,8 @@ def ordered(
         pool.shutdown(cancel_futures=True)
 
 
-def ahead(items: Iterable[ItemT], most: int) -> Iterator[ItemT]:
-    """The items, up to ``most`` of them made ahead in one thread of their own."""
+def ahead(items: Iterable[ItemT], most: int) -> Generator[ItemT, None, None]:
+    """The items, up to ``most`` of them made ahead in one thread, which ends with the generator."""
     iterator = iter(items)
     end = object()
     pool = ThreadPoolExecutor(1)

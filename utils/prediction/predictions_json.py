@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nets.whole_file import replacing
 from utils.evaluation.coco_evaluator import categories
+from utils.folders import whole_text
 from utils.prediction.journal import Record
+
+INFO = {"description": "objects found by predict.py: COCO annotations, each with its score"}
+_text = json.JSONEncoder(ensure_ascii=False).encode  # made once: there are very many entries
 
 
 def write_predictions(
@@ -25,16 +28,13 @@ def write_predictions(
     Raises:
         OSError: the disk is full; names the file, which is as it was before.
     """
-    pieces = _pieces(classes, records)
-    try:
-        with replacing(path, path.with_name(f".{path.name}.part")) as file:
-            file.writelines(piece.encode() for piece in pieces)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with whole_text(path) as file:
+        file.writelines(_pieces(classes, records))
 
 
 def _pieces(classes: tuple[str, ...], records: Callable[[], Iterable[Record]]) -> Iterator[str]:
-    yield '{"categories": ' + _text(categories(classes))
+    yield '{"info": ' + _text(INFO)
+    yield ',\n"categories": ' + _text(categories(classes))
     for key, entries in (("images", _images), ("annotations", _annotations)):
         yield f',\n"{key}": ['
         for number, entry in enumerate(entries(records())):
@@ -56,7 +56,3 @@ def _annotations(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
         for found in record["objects"]:
             number += 1
             yield {"id": number, "image_id": image_id, **found}
-
-
-def _text(content: Any) -> str:
-    return json.dumps(content, ensure_ascii=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import overload
@@ -10,11 +12,14 @@ from typing import overload
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.models.detection import MaskRCNN
 from torchvision.transforms.v2.functional import to_dtype
 
-from nets.contract import Prediction, above
+from nets.contract import Prediction
 from nets.detect import detect
+from nets.inference import ready_for_inference
 from nets.mask_rcnn import input_size
+from nets.out_of_memory import is_out_of_memory
 from nets.weights_file import WeightsFile, load_weights
 from utils.config import ConfigError
 from utils.data.images import check_reading_rule, check_resizable
@@ -24,6 +29,7 @@ from utils.prediction.found_picture import FoundPicture, Picture, Unusable
 from utils.prediction.image_prediction import ImagePrediction
 from utils.prediction.input_images import AnyImage, as_array
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NEVER = 2.0  # a threshold that no score reaches
 GPU_BATCH = 8  # images of one size that go through the network together
 
@@ -64,12 +70,9 @@ class Predictor:
             classes: names of the classes to look for; all by default.
 
         Raises:
-            ConfigError: the model knows no such class.
+            ConfigError: the model knows no such class, or a number out of range.
         """
-        for name in classes:
-            if name not in weights.classes:
-                known = ", ".join(weights.classes)
-                raise ConfigError(f"the weights know no class {name!r}; they know {known}")
+        _check(score_threshold, nms_threshold, max_detections, classes, weights.classes)
         self.classes = weights.classes
         self.channels = weights.channels
         thresholds = weights.thresholds
@@ -82,14 +85,8 @@ class Predictor:
         self.device = device
         self.precision = precision
         self.batch_size = GPU_BATCH if device.type == "cuda" else 1
-        self.model = weights.build().to(device, memory_format=precision.memory_format)
-        heads = self.model.roi_heads
-        # No masks are computed for what is not shown; a hair lower, as torchvision excludes equals.
-        heads.score_thresh = 0.999 * min(self.thresholds)
-        if nms_threshold is not None:
-            heads.nms_thresh = nms_threshold
-        if max_detections is not None:
-            heads.detections_per_img = max_detections
+        self._build = partial(_built, weights, self.thresholds, nms_threshold, max_detections)
+        self.model = self._build(device, precision)
 
     @classmethod
     def from_file(
@@ -128,15 +125,16 @@ class Predictor:
         """What is in one image, or in each of a list: best first, at its own size.
 
         Args:
-            images: a path; a Pillow image; an array (H, W, 3) of uint8, RGB (of OpenCV's BGR give
-                ``image[..., ::-1]``); a tensor (3, H, W), uint8 or float in 0..1, RGB; or a list.
-                Of a network for another number of channels: that many, float32 in 0..1.
+            images: a path; a Pillow image; an array (H, W, 3), RGB (of OpenCV's BGR give
+                ``image[..., ::-1]``); a tensor (3, H, W), RGB; or a list of them. Arrays and
+                tensors hold uint8, or floats in 0..1; (H, W) is grey. A network for another number
+                of channels takes that many.
 
         Raises:
             ValueError: another shape, type or range.
             DataError: a file that cannot be read, or an image too thin for the network.
         """
-        if not isinstance(images, list):
+        if not isinstance(images, list | tuple):
             return self([images])[0]
         arrays = [as_array(image, self.channels) for image in images]
         predictions = self.predict(arrays)
@@ -153,35 +151,138 @@ class Predictor:
             DataError: one is too thin to be resized to the network's input.
         """
         for array in arrays:
-            height, width = array.shape[:2]
-            check_resizable(height, width, *input_size(self.model))
+            self._check_size(*array.shape[:2])
         predictions: list[Prediction] = []
         for _, same in groupby(arrays, key=np.shape):
             alike = list(same)
-            for i in range(0, len(alike), self.batch_size):
-                predictions += self._predict_batch(alike[i : i + self.batch_size])
+            while alike:
+                batch = alike[: self.batch_size]
+                predictions += self._predict_batch(batch)
+                del alike[: len(batch)]
         return predictions
 
     def stream(self, pictures: Iterable[Picture | Unusable]) -> Iterator[FoundPicture | Unusable]:
-        """What is found in pictures as they come, in their order; of what cannot be used, why."""
+        """What is found in pictures as they come, in their order; of what cannot be used, why.
+
+        On a GPU, pictures of one size that follow each other are taken together.
+        """
+        batch: list[tuple[Picture, np.ndarray]] = []
         for picture in pictures:
-            if isinstance(picture, Unusable):
-                yield picture
+            taken = self._take(picture)
+            is_other = isinstance(taken, Unusable) or (
+                bool(batch) and taken[1].shape != batch[0][1].shape
+            )
+            if is_other:
+                yield from self._found(batch)
+                batch = []
+            if isinstance(taken, Unusable):
+                yield taken
                 continue
-            pixels = picture.pixels
-            try:
-                (prediction,) = self.predict([pixels.window(0, 0, pixels.width, pixels.height)])
-            except DataError as error:
-                yield Unusable(picture.name, str(error))
-                continue
+            batch.append(taken)
+            if len(batch) >= self.batch_size:
+                yield from self._found(batch)
+                batch = []
+        yield from self._found(batch)
+
+    def _take(self, picture: Picture | Unusable) -> tuple[Picture, np.ndarray] | Unusable:
+        """A picture with all its pixels, or why it cannot be used."""
+        if isinstance(picture, Unusable):
+            return picture
+        pixels = picture.pixels
+        try:
+            self._check_size(pixels.height, pixels.width)
+            return picture, pixels.window(0, 0, pixels.width, pixels.height)
+        except DataError as error:
+            return Unusable(picture.name, str(error))
+
+    def _found(self, batch: Sequence[tuple[Picture, np.ndarray]]) -> Iterator[FoundPicture]:
+        predictions = self.predict([array for _, array in batch])
+        for (picture, _), prediction in zip(batch, predictions, strict=True):
             yield FoundPicture(picture, prediction, self.classes)
 
-    @torch.inference_mode()
-    def _predict_batch(self, arrays: Sequence[np.ndarray]) -> list[Prediction]:
-        with self.precision.autocast():
-            predictions, _ = detect(self.model, [self._input(array) for array in arrays])
-        return [above(prediction, self.thresholds) for prediction in predictions]
+    def _check_size(self, height: int, width: int) -> None:
+        check_resizable(height, width, *input_size(self.model))
 
-    def _input(self, array: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-        return to_dtype(pixels.permute(2, 0, 1), torch.float32, scale=True)
+    def _predict_batch(self, arrays: Sequence[np.ndarray]) -> list[Prediction]:
+        """If memory runs out, fewer at a time from now on; if it does for one, that one on the CPU.
+
+        Raises:
+            RuntimeError: memory runs out on the CPU.
+        """
+        try:
+            return self._detect(arrays, self.model, self.device, self.precision)
+        except Exception as error:
+            if not is_out_of_memory(error) or (len(arrays) == 1 and self.device.type == "cpu"):
+                raise
+        # Here and not above, where the error still holds what is to be freed.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(arrays) > 1:
+            self.batch_size = len(arrays) // 2
+            halves = arrays[: self.batch_size], arrays[self.batch_size :]
+            return [one for half in halves for one in self.predict(half)]
+        return self._detect(arrays, *self._on_cpu)
+
+    @cached_property
+    def _on_cpu(self) -> tuple[MaskRCNN, torch.device, Precision]:
+        """For images that are too large for a GPU."""
+        warnings.warn(
+            f"the memory of the {self.device.type} device is too small for some images; they are "
+            "looked at on the CPU, which is slower",
+            stacklevel=2,
+        )
+        device = torch.device("cpu")
+        precision = Precision("fp32", "cpu")
+        return self._build(device, precision), device, precision
+
+    @torch.inference_mode()
+    def _detect(
+        self,
+        arrays: Sequence[np.ndarray],
+        model: MaskRCNN,
+        device: torch.device,
+        precision: Precision,
+    ) -> list[Prediction]:
+        moved = [_tensor(array).to(device) for array in arrays]  # before they become floats
+        images = [to_dtype(image, torch.float32, scale=True) for image in moved]
+        with precision.autocast():
+            predictions, _ = detect(model, images)
+        return predictions
+
+
+def _built(
+    weights: WeightsFile,
+    thresholds: tuple[float, ...],
+    nms_threshold: float | None,
+    max_detections: int | None,
+    device: torch.device,
+    precision: Precision,
+) -> MaskRCNN:
+    model = ready_for_inference(weights.build().to(device), DTYPES[precision.name], thresholds)
+    if nms_threshold is not None:
+        model.roi_heads.nms_thresh = nms_threshold
+    if max_detections is not None:
+        model.roi_heads.detections_per_img = max_detections
+    return model
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """(H, W, C) as (C, H, W); copied where torch cannot take it, as if it may not be written to."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).permute(2, 0, 1)
+
+
+def _check(
+    score_threshold: float | None,
+    nms_threshold: float | None,
+    max_detections: int | None,
+    classes: Sequence[str],
+    known: Sequence[str],
+) -> None:
+    for what, value in (("score", score_threshold), ("nms", nms_threshold)):
+        if value is not None and not 0 <= value <= 1:
+            raise ConfigError(f"{what}_threshold is {value}, must lie in 0..1")
+    if max_detections is not None and max_detections < 1:
+        raise ConfigError(f"max_detections is {max_detections}, must be at least 1")
+    for name in classes:
+        if name not in known:
+            raise ConfigError(f"the weights know no class {name!r}; they know {', '.join(known)}")

@@ -1,23 +1,26 @@
-"""What ``--source`` can name: images, folders and globs."""
+"""What ``--source`` can name, ready to be read: pictures, videos, cameras; and labelled images."""
 
 from __future__ import annotations
 
-import glob
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from utils.data.channels import RGB
 from utils.data.epoch_batches import SampleKey
-from utils.data.images import READ_SUFFIXES, list_images, load_image
+from utils.data.images import READ_SUFFIXES, load_image
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError
 from utils.open_judged_data import open_evaluation_data
 from utils.prediction.found_picture import Picture, Unusable
-from utils.prediction.pixels import PixelArray
+from utils.prediction.pixels import PixelArray, Pixels
+from utils.prediction.source_files import SourceFile, named_files
+from utils.prediction.source_names import as_text, output_stems, unique_names
+from utils.prediction.videos import SourceVideo
 from utils.prediction.windows import open_windows
 
 
@@ -33,51 +36,59 @@ class SourceImage(NamedTuple):
 
     @property
     def stamp(self) -> list[Any]:
-        """What tells whether the picture is the one of an earlier run: path, size and time."""
+        """What tells whether the picture is the one of an earlier run: path, size and time; of a
+        file that is gone, nothing."""
         if self.path is None:
             return [self.name]
-        status = self.path.stat()
-        return [str(self.path.resolve()), status.st_size, status.st_mtime_ns]
+        try:
+            status = self.path.stat()
+        except OSError:
+            return []
+        return [as_text(str(self.path.absolute())), status.st_size, status.st_mtime_ns]
 
     def load(self) -> Picture | Unusable:
         """The picture with its pixels; what is wrong if it cannot be read."""
-        try:
-            return Picture(self.name, self.stem, PixelArray(self.read()), self.path, self.stamp)
-        except DataError as error:
-            return Unusable(self.name, str(error))
+        return self._picture(lambda: PixelArray(self.read()))
 
     def open(self) -> Picture | Unusable:
         """The picture, of which windows can be read; what is wrong if it cannot be."""
-        if self.path is None:
+        path = self.path
+        if path is None:
             return self.load()
+        return self._picture(lambda: open_windows(path, self.channels))
+
+    def _picture(self, read: Callable[[], Pixels]) -> Picture | Unusable:
+        stamp = self.stamp  # first: a file that is replaced meanwhile is another one next time
         try:
-            pixels = open_windows(self.path, self.channels)
-            return Picture(self.name, self.stem, pixels, self.path, self.stamp)
-        except DataError as error:
+            return Picture(self.name, self.stem, read(), self.path, stamp)
+        except (DataError, OSError) as error:
             return Unusable(self.name, str(error))
 
 
-def find_images(sources: Sequence[str], channels: int = RGB) -> list[SourceImage]:
-    """All pictures that the sources name, each once, in the order given.
+def find_sources(sources: Sequence[str], channels: int = RGB) -> list[SourceImage | SourceVideo]:
+    """All pictures and videos that the sources name, each once, in the order given.
 
-    A folder is searched with its sub-folders, which are mirrored in the names. The pictures are
+    A source is a picture; a video; a folder, searched with its sub-folders, which are mirrored in
+    the names; a pattern such as ``photos/**/*.png``; a text file (``.txt``) of paths, one per line,
+    or ``-``, which is such a list on the standard input; the number of a camera. The pictures are
     read as so many ``channels``.
+
+    What a list names and is not there is among them, as is a sub-folder that may not be read: an
+    image that cannot be loaded.
 
     Raises:
         DataError: a source names nothing.
     """
-    found: dict[Path, tuple[Path, str]] = {}
+    folders: dict[str, str] = {}
+    found: dict[tuple[str, str], SourceFile] = {}
     for source in sources:
-        for path, name in _expand(source):
-            found.setdefault(path.resolve(), (path, name))
-    names: set[str] = set()
-    stems: set[str] = set()
-    images = []
-    for path, given in found.values():
-        name = _unique(given, names)
-        stem = _unique(PurePosixPath(name).with_suffix("").as_posix(), stems)
-        images.append(SourceImage(name, stem, path, partial(load_image, path, channels), channels))
-    return images
+        for file in named_files(source):
+            found.setdefault(_place(file.path, folders), file)
+    files = list(found.values())
+    names = unique_names([file.name for file in files])
+    videos = {name for name, file in zip(names, files, strict=True) if file.is_video}
+    stems = output_stems(names, videos)
+    return [_source(*each, channels) for each in zip(files, names, stems, strict=True)]
 
 
 def labelled_images(
@@ -101,38 +112,37 @@ def labelled_images(
     def read(index: int) -> np.ndarray:
         return dataset.read(SampleKey(0, index))[0]
 
-    stems: set[str] = set()
+    paths = [record.path for record in dataset.data.images]
+    names = unique_names([dataset.data.name_of(record) for record in dataset.data.images])
     images = []
-    for index, record in enumerate(dataset.data.images):
-        name = dataset.data.name_of(record)
-        stem = _unique(PurePosixPath(name).with_suffix("").as_posix(), stems)
-        images.append(SourceImage(name, stem, None, partial(read, index), channels))
+    for index, (path, name, stem) in enumerate(zip(paths, names, output_stems(names), strict=True)):
+        # Others are drawn, or embedded in a file that is no picture.
+        is_picture = path.suffix.lower() in READ_SUFFIXES and path.is_file()
+        file = path if is_picture else None
+        images.append(SourceImage(name, stem, file, partial(read, index), channels))
     return images
 
 
-def _expand(source: str) -> list[tuple[Path, str]]:
-    path = Path(source)
-    if path.is_dir():
-        inside = [(p, p.relative_to(path).as_posix()) for p in list_images(path, recursive=True)]
-        if not inside:
-            kinds = ", ".join(sorted(READ_SUFFIXES))
-            raise DataError(f"{source}: no pictures in this folder ({kinds})")
-        return inside
-    if path.exists():
-        return [(path, path.name)]
-    matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
-    matches = [p for p in matches if p.is_file() and p.suffix.lower() in READ_SUFFIXES]
-    if not matches:
-        raise DataError(f"{source}: no such file or folder, and no pictures match it as a pattern")
-    return [(match, match.name) for match in matches]
+def _source(file: SourceFile, name: str, stem: str, channels: int) -> SourceImage | SourceVideo:
+    if file.camera is not None:
+        return SourceVideo(name, stem, camera=file.camera)
+    if file.is_video:
+        return SourceVideo(name, stem, file.path)
+    if file.problem:
+        return SourceImage(name, stem, None, partial(_refuse, file.problem), channels)
+    return SourceImage(name, stem, file.path, partial(load_image, file.path, channels), channels)
 
 
-def _unique(name: str, taken: set[str]) -> str:
-    """``name``, or ``name-2``... if a picture of another folder has it already."""
-    pure = PurePosixPath(name)
-    number, candidate = 1, name
-    while candidate.lower() in taken:
-        number += 1
-        candidate = pure.with_name(f"{pure.stem}-{number}{pure.suffix}").as_posix()
-    taken.add(candidate.lower())
-    return candidate
+def _refuse(problem: str) -> NoReturn:
+    raise DataError(problem)
+
+
+def _place(path: Path, folders: dict[str, str]) -> tuple[str, str]:
+    """The folder and name of a file behind all links; ``folders`` remembers the real folders, which
+    take long to find out."""
+    if os.path.islink(path):  # noqa: PTH114  (never raises)
+        return os.path.split(os.path.realpath(path))
+    folder, name = os.path.split(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return folders[folder], name

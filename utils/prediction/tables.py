@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.config import PredictConfig
+from utils.prediction.config import PredictConfig
 from utils.prediction.contact_map import write_bedpe
 from utils.prediction.counts import write_counts
 from utils.prediction.journal import Journal
@@ -49,6 +49,7 @@ class Tables:
             OSError: the disk is full; names the file, which is as it was before.
         """
         started = time.monotonic()
+        journal.catch_up()
         write_predictions(
             self.folder / "predictions.json", self.classes, lambda: journal.records(self.order)
         )
