@@ -52,6 +52,11 @@ def compare(
     """
     with tempfile.TemporaryDirectory() as folder:
         path = weights or _random_weights(Path(folder) / "random.pth")
+        # First: Linux counts for a process what the one that started it held at that moment.
+        memory = {
+            name: peak_memory(name, path, source, images, precision)
+            for name in ("reference", "ours")
+        }
         pictures = read_pictures(source, images)
         ways = {"reference": reference_way(path), "ours": our_way(path, precision)}
         seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -63,7 +68,6 @@ def compare(
                 start = time.perf_counter()
                 found = way(picture)
                 seconds[name].append(time.perf_counter() - start)
-        memory = {name: peak_memory(name, path, source, images, precision) for name in ways}
     medians = {f"{name}_s": statistics.median(values) for name, values in seconds.items()}
     what = weights.name if weights else f"random {ARCH}"
     return [
