@@ -33,7 +33,7 @@ from utils.prediction.predictor import Predictor
 from utils.prediction.review import write_review
 from utils.prediction.run import Run, in_words
 from utils.prediction.run_folder import open_folder, outputs_in
-from utils.prediction.sources import SourceImage, find_sources, labelled_images
+from utils.prediction.sources import SourceImage, find_sources, labelled_images, numbered
 from utils.prediction.tables import Tables
 from utils.prediction.threshold_text import thresholds_in_words
 from utils.prediction.tiling import Tiling
@@ -68,7 +68,7 @@ def predict(
     )  # fmt: skip
     sources = list_sources(config, weights, processes)
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
-    print(f"{len(sources)} images, {thresholds_in_words(weights, config.score_threshold)}")
+    print(f"{numbered(sources)}, {thresholds_in_words(weights, config.score_threshold)}")
 
     folder = processes.from_first(open_output(config, path) if processes.is_first else Path())
     with contextlib.closing(Journal(folder, processes.rank)) as journal:
@@ -84,9 +84,10 @@ def predict(
             predictor, outputs, journal, tables, interruption, processes, tiling, config.strict
         )
         total = looking.through([sources[number] for number in processes.share(todo)])
-        print(f"total in {len(journal)} images: {in_words(total)}")
+        print(f"total in {len(journal.pictures(tables.order))} images: {in_words(total)}")
         if kept := sorted(processes.joined(dict.fromkeys(outputs.kept, ""))):
-            print(f"{len(kept)} labelme files are a person's and were kept, first of {kept[0]}")
+            whose = "a person's, or another image's"
+            print(f"{len(kept)} labelme files are {whose}, and were kept, first {kept[0]}")
         looking.end()
         if config.least_sure_first and processes.is_first:
             pictures = {one.name: one for one in sources if isinstance(one, SourceImage)}
@@ -99,7 +100,7 @@ def predict(
     if failures := looking.failures:
         names = [f"{name}: {failures[name]}" for name in sorted(failures)]
         which = ":\n" + "\n".join(names) if processes.is_first else ": see process 0"
-        raise DataError(f"{len(names)} of {len(sources)} images could not be used{which}")
+        raise DataError(f"{len(names)} of {numbered(sources)} could not be used{which}")
 
 
 def list_sources(

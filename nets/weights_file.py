@@ -125,11 +125,11 @@ def save_atomically(path: Path, content: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:
         if is_out_of_memory(error):
             raise
         # torch hides the disk's own error behind a RuntimeError about file positions.
-        cause = error if isinstance(error, OSError) else error.__context__
+        cause = error.__context__
         number = getattr(cause, "errno", None) or errno.EIO
         reason = getattr(cause, "strerror", None) or cause or error
         raise OSError(number, f"cannot be written ({reason})", str(path)) from error

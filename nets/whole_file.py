@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +12,23 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: Path, partial: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, partial: Path | None = None) -> Iterator[BinaryIO]:
     """A new file that takes the place of ``path`` once all of it is written.
 
     It is called ``partial``, in the same folder, until then. If anything goes wrong, ``path`` is as
     it was before; ``kill -9`` leaves the partial file, which the next call overwrites.
 
     Raises:
-        OSError: the disk is full or not writable.
+        OSError: the disk is full or not writable; names ``path``.
     """
+    partial = partial or path.with_name(f".{path.name}.part")
     try:
         with open(partial, "wb") as file:
             yield file
         partial.replace(path)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror or error})"
+        raise OSError(error.errno or errno.EIO, what, str(path)) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

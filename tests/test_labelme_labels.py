@@ -343,4 +343,4 @@ def test_what_cannot_be_written_is_named(tmp_path):
     (tmp_path / "labelme").touch()
     with pytest.raises(FileExistsError) as raised:
         write_labelme(found_in(picture), tmp_path / "labelme", False)
-    assert raised.value.filename == str(tmp_path / "labelme" / "a.json")
+    assert raised.value.filename == str(tmp_path / "labelme")

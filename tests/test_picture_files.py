@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from utils.prediction.picture_files import save_bytes, save_picture, shown_suffix
+from utils.prediction.picture_files import save_picture, shown_suffix
 
 
 @pytest.mark.parametrize(
@@ -50,31 +49,25 @@ def test_a_picture_takes_the_place_of_an_earlier_one(tmp_path):
         assert read.getpixel((1, 1)) == 20
 
 
-def test_a_full_disk_is_told_with_the_file_and_leaves_nothing_of_it(tmp_path, monkeypatch):
-    def half(self, data):
-        with open(self, "wb") as file:
-            file.write(bytes(data)[: len(data) // 2])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", half)
+def test_a_full_disk_is_told_with_the_file_and_leaves_nothing_of_it(tmp_path):
+    (tmp_path / ".a.png.part").symlink_to("/dev/full")
     path = tmp_path / "a.png"
     with pytest.raises(OSError, match="No space left") as caught:
         save_picture(Image.new("RGB", (40, 40)), path)
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == str(path)
-    assert not path.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OSError, match="taken") as caught:
-        save_bytes(b"1", tmp_path / "taken" / "a.png")
+        save_picture(Image.new("L", (1, 1)), tmp_path / "taken" / "a.png")
     assert "taken" in str(caught.value.filename)
     assert (tmp_path / "taken").read_text() == "a file"
 
 
-def test_bytes_are_written_as_they_are(tmp_path):
-    save_bytes(b"", tmp_path / "empty")
-    save_bytes(memoryview(b"ab"), tmp_path / "two")
-    assert (tmp_path / "empty").read_bytes() == b""
-    assert (tmp_path / "two").read_bytes() == b"ab"
+def test_what_is_too_long_for_a_jpeg_is_a_png(tmp_path):
+    save_picture(Image.new("RGB", (65_501, 1)), tmp_path / "a.jpg")
+    save_picture(Image.new("RGB", (65_500, 1)), tmp_path / "b.jpg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.jpg"]

@@ -114,3 +114,14 @@ def test_what_was_begun_is_ended():
     assert begun.wait(10)
     results.close()
     assert done.is_set()
+
+
+def test_results_before_an_error_of_the_items_come_first():
+    def items():
+        yield from range(3)
+        raise KeyboardInterrupt
+
+    results = ordered(lambda n: n, items(), 5)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyboardInterrupt):
+        next(results)

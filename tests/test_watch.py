@@ -143,7 +143,7 @@ def test_tracks(tmp_path, capsys):
 def test_tracks_begin_anew_in_each_video(tmp_path):
     for name in ("a.mp4", "b.mp4"):
         watch(tmp_path / "out", make(tmp_path / name, frames=3), track=True)
-    assert [a["track_id"] for a in predictions(tmp_path / "out")["annotations"]] == [1] * 6
+    assert [a["track_id"] for a in predictions(tmp_path / "out")["annotations"]] == [1] * 3
 
 
 def test_other_outputs_of_frames(tmp_path):

@@ -3,6 +3,7 @@
     python -m tools.benchmark roi-align
     python -m tools.benchmark masks --rounds 9 --json benchmark.json
     python -m tools.benchmark evaluate --images 100
+    python -m tools.benchmark predict --weights best.pth --source photos/
 
 Prints medians and the ratio of the reference's time to ours: above 1, ours is faster. Of the
 evaluation it prints totals, and ends with 1 if the two do not give the same numbers.
@@ -27,7 +28,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
 from nets import roi_align
-from tools import evaluation_benchmark
+from tools import evaluation_benchmark, prediction_benchmark
 from utils.data.outlines import ellipse
 from utils.data.outlines import measure as measure_outline
 from utils.data.records import ImageRecord, instance_masks
@@ -156,22 +157,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("suite", choices=(*SUITES, "evaluate", "all"))
+    parser.add_argument("suite", choices=(*SUITES, "evaluate", "predict", "all"))
     parser.add_argument("--rounds", type=int, default=5, help="of evaluate: blocks of images")
-    parser.add_argument("--images", type=int, default=1000, help="of evaluate")
+    parser.add_argument("--images", type=int, help="of evaluate (1000) and of predict (6)")
+    parser.add_argument("--weights", type=Path, help="of predict; random ones by default")
+    parser.add_argument("--source", type=Path, help="of predict: a folder of pictures")
     parser.add_argument("--detections", type=int, default=50, help="of evaluate: in each image")
     parser.add_argument("--classes", type=int, default=80, help="of evaluate")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     args = parser.parse_args()
 
     results, difference = [], 0.0
+    if args.suite in ("predict", "all"):  # first: it measures the memory of processes of its own
+        results += prediction_benchmark.compare(
+            args.weights, args.source, args.images or 6, args.rounds
+        )
+        show(results[-1])
+        print("most memory: reference {reference_mb:.0f} MB, ours {ours_mb:.0f} MB"
+              .format(**results[-1]))  # fmt: skip
     for name, cases in SUITES.items():
         for case in cases() if args.suite in (name, "all") else ():
             results.append(measure(case, args.rounds))
             show(results[-1])
     if args.suite in ("evaluate", "all"):
         parts, difference = evaluation_benchmark.compare(
-            args.images, args.detections, args.classes, args.rounds
+            args.images or 1000, args.detections, args.classes, args.rounds
         )
         for part in parts:
             show(part)

@@ -1,4 +1,4 @@
-"""Making folders and files that never overwrite others."""
+"""Names, folders that never overwrite others, files that are written whole."""
 
 from __future__ import annotations
 
@@ -67,12 +67,8 @@ def write_file(path: Path, data: bytes) -> None:
         OSError: the disk is full or not writable; names the file, which is as it was before.
     """
     partial = path.with_name(".part")  # one per folder, so that a killed run leaves at most one
-    try:
-        with replacing(path, partial) as file:
-            file.write(data)
-    except OSError as error:
-        what = f"cannot be written ({error.strerror})"
-        raise OSError(error.errno, what, str(path)) from error
+    with replacing(path, partial) as file:
+        file.write(data)
 
 
 @contextlib.contextmanager
@@ -82,14 +78,11 @@ def whole_text(path: Path) -> Iterator[TextIO]:
     Raises:
         OSError: the disk is full; names the file, which is as it was before.
     """
-    try:
-        with (
-            replacing(path, path.with_name(f".{path.name}.part")) as file,
-            io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
-        ):
-            yield text
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with (
+        replacing(path) as file,
+        io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+    ):
+        yield text
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -15,7 +15,7 @@ from utils.prediction.picture_files import save_picture, shown_suffix
 from utils.prediction.pixels import PixelArray, Pixels
 
 MARGIN = 0.05  # around an object, of the longer side of its mask
-LONGEST_NAME = 60  # letters of a class in a file name; file systems take 255 bytes in all
+LONGEST_NAME = 55  # letters of a class in a file name; file systems take 255 bytes in all
 
 
 def write_crops(found: FoundPicture, folder: Path) -> None:
@@ -24,6 +24,7 @@ def write_crops(found: FoundPicture, folder: Path) -> None:
     Raises:
         OSError: the disk is full or not writable; names the file.
     """
+    _clear(folder)
     pixels = found.picture.pixels
     suffix = shown_suffix(found.picture.name)
     shown = _shown(pixels)
@@ -45,6 +46,7 @@ def write_cutouts(found: FoundPicture, folder: Path) -> None:
     Raises:
         OSError: the disk is full or not writable; names the file.
     """
+    _clear(folder)
     shown = _shown(found.picture.pixels)
     for stem, crop in zip(_stems(found), found.crops, strict=True):
         if not crop:
@@ -54,6 +56,13 @@ def write_cutouts(found: FoundPicture, folder: Path) -> None:
         colours = rgb_view(shown.window(crop.x, crop.y, width, height)) * inside
         picture = Image.fromarray(np.concatenate([colours, 255 * inside], axis=2))
         save_picture(picture, folder / f"{stem}.png")
+
+
+def _clear(folder: Path) -> None:
+    """Remove the objects that were found in an earlier picture of this name."""
+    for path in folder.glob("*.*"):
+        if path.is_file():
+            path.unlink()
 
 
 def _stems(found: FoundPicture) -> list[str]:

@@ -51,6 +51,7 @@ class _Line(NamedTuple):
     start: int  # bytes into the file
     turn: int
     is_picture: bool  # with objects; else a video, or a picture that was taken back
+    video: str  # that it is a frame of; empty for others
 
 
 class Journal:
@@ -78,9 +79,15 @@ class Journal:
     def close(self) -> None:
         self.file.close()
 
-    def __len__(self) -> int:
-        """How many pictures there are records of."""
-        return sum(line.is_picture for line in self.lines.values())
+    def pictures(self, order: Sequence[str] = ()) -> list[str]:
+        """The names of the pictures that there are records of: those in ``order``, then the frames
+        of the videos in it; all of them without an order."""
+        found = [name for name, line in self.lines.items() if line.is_picture]
+        if not order:
+            return found
+        wanted, known = set(order), set(found)
+        frames = (name for name in found if self.lines[name].video in wanted)
+        return [*(name for name in order if name in known), *frames]
 
     def has(self, source: Source) -> bool:
         """Whether this very source was done before, by any of the processes."""
@@ -103,13 +110,14 @@ class Journal:
         self._write(record)
 
     def drop(self, name: str) -> None:
-        """Take back what was noted of a picture, if anything was: by now it cannot be used.
+        """Take back what was noted of a picture, or of a video and its frames, if anything was.
 
         Raises:
             OSError: the disk is full; names the file.
         """
-        if name in self.lines:
-            self._write(Record(name=name))
+        for other, line in self.lines.items():
+            if name == other or (name == line.video and line.is_picture):
+                self._write(Record(name=other))
 
     def catch_up(self) -> None:
         """Take notice of what all processes have added by now."""
@@ -124,14 +132,11 @@ class Journal:
             self.read[path] = start
 
     def records(self, order: Sequence[str] = ()) -> Iterator[Record]:
-        """Those of all pictures up to the last ``catch_up()``, one at a time: those named in
-        ``order`` first and in it, others after them."""
-        names = dict.fromkeys([*(name for name in order if name in self.lines), *self.lines])
+        """Those of ``pictures(order)`` up to the last ``catch_up()``, one at a time."""
         with ExitStack() as stack:
             files = {path: stack.enter_context(open(path, "rb")) for path in self.read}
-            for line in map(self.lines.__getitem__, names):
-                if line.is_picture:
-                    yield _record_at(files[line.path], line.start)
+            for line in map(self.lines.__getitem__, self.pictures(order)):
+                yield _record_at(files[line.path], line.start)
 
     def _write(self, record: Record) -> None:
         if before := self.lines.get(record["name"]):
@@ -148,9 +153,23 @@ class Journal:
         with suppress(ValueError, KeyError, TypeError):  # broken: as if it was not there
             record = json.loads(text)
             name = record["name"]
-            line = _Line(path, start, record.get("turn", 0), "objects" in record)
+            line = _Line(
+                path, start, record.get("turn", 0), "objects" in record, record.get("video", "")
+            )
             if name not in self.lines or line.turn >= self.lines[name].turn:
                 self.lines[name] = line
+
+
+def forget(folder: Path) -> None:
+    """Remove the journals of a folder.
+
+    Raises:
+        ConfigError: a process has one open.
+    """
+    for path in folder.glob(PATTERN.format("*")):
+        with open(path, "ab") as file:
+            _lock(file, folder)
+            path.unlink()
 
 
 def _record_at(file: BinaryIO, start: int) -> Record:

@@ -94,12 +94,9 @@ def write_labels(
             return False
     content = labelme_content(record, classes, image_path, TOLERANCE, scores) | {IMAGE: name}
     content[DIGEST] = _digest(content)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, path.with_name(f".{path.stem}.part")) as file:
-            file.write(json_bytes(content, indent=2))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(json_bytes(content, indent=2))
     return True
 
 

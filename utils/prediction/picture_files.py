@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from nets.whole_file import replacing
+
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 JPEG_QUALITY = 92
+LONGEST_JPEG = 65_500  # pixels of a side
 PNG_LEVEL = 1  # of zlib: four times as fast as the usual 6, for files 5 to 20 % larger
 
 
@@ -19,27 +21,17 @@ def shown_suffix(name: str) -> str:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture in the format of its suffix; folders are made.
+    """Write a picture in the format of its suffix, PNG if it is too long for a JPEG; folders are
+    made.
 
     Raises:
         OSError: the disk is full or not writable; names the file, of which nothing is left.
     """
-    buffer = io.BytesIO()
+    if path.suffix == ".jpg" and max(picture.size) > LONGEST_JPEG:
+        path = path.with_suffix(".png")
+    buffer = io.BytesIO()  # as encoders write in small pieces
     kind = Image.registered_extensions()[path.suffix.lower()]
     picture.save(buffer, kind, quality=JPEG_QUALITY, compress_level=PNG_LEVEL)
-    save_bytes(buffer.getbuffer(), path)
-
-
-def save_bytes(data: bytes | memoryview, path: Path) -> None:
-    """Write a file; folders are made.
-
-    Raises:
-        OSError: the disk is full or not writable; names the file, of which nothing is left.
-    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with replacing(path) as file:
+        file.write(buffer.getbuffer())

@@ -16,18 +16,30 @@ def ordered(
 ) -> Generator[ResultT, None, None]:
     """``map`` by threads: results in the order of the items, each thread at most one ahead.
 
-    Items are taken in the thread that asks for the results. When the generator is closed, or an
-    error comes out of it, what was begun ends and what was not is left.
+    Items are taken in the thread that asks for the results. If that raises, the results of those
+    before come first. When the generator is closed, or an error comes out of it, what was begun
+    ends and what was not is left.
     """
     waiting: deque[Future[ResultT]] = deque()
     pool = ThreadPoolExecutor(threads)
+    iterator, end = iter(items), object()
+    failure: BaseException | None = None
     try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
+        while True:
+            try:
+                item = next(iterator, end)
+            except BaseException as error:
+                failure = error
+                break
+            if item is end:
+                break
+            waiting.append(pool.submit(function, item))  # type: ignore[arg-type]
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        if failure:
+            raise failure
     finally:
         pool.shutdown(cancel_futures=True)
 

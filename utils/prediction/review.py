@@ -186,11 +186,8 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _copy(original: BinaryIO, path: Path) -> None:
-    try:
-        with replacing(path, path.with_name(".part")) as file:
-            shutil.copyfileobj(original, file)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with replacing(path) as file:
+        shutil.copyfileobj(original, file)
 
 
 def _told(record: Record, doubt: Doubt, classes: Sequence[str]) -> list[object]:

@@ -89,7 +89,7 @@ class Run:
         Raises:
             DataError: a picture cannot be used, and ``strict`` stops at the first.
             OSError: the disk is full; names the file.
-            Stopped: the run was asked to end; all that the network has seen is written.
+            Stopped: the run was asked to end; all that is found by then is written.
         """
         if self.tiling:  # parts are read of huge ones, when they are looked at
             opened, writers = (source.open() for source in sources), 1
@@ -114,6 +114,7 @@ class Run:
             DataError: not all of it can be used, and ``strict`` stops at the first.
             Stopped: the run was asked to end; the overlay ends at the last frame that was done.
         """
+        self.journal.drop(video.name)  # it may be another one now, with fewer frames
         try:
             with video.open(self.predictor.channels, self.outputs.config.every) as footage:
                 summary = self._watch(video, footage)
@@ -197,7 +198,7 @@ class Run:
         try:
             self.interruption.check(self.processes)
         except Stopped:
-            done, config = len(self.journal), self.outputs.config
+            done, config = len(self.journal.pictures(self.tables.order)), self.outputs.config
             way = "the same command without --overwrite" if config.overwrite else "the same command"
             print(f"{done} images are done in {self.journal.folder}; {way} goes on with the others")
             raise

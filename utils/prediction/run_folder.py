@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from utils.config import ConfigError
 from utils.folders import numbered, write_json
-from utils.prediction.journal import PATTERN
+from utils.prediction.journal import PATTERN, forget
 
 SETTINGS = "args.json"
 DIGEST = "sha256"  # of the weights file, which only this program's settings have
+MADE_FOLDERS = ("overlays", "ids", "classes", "splash", "crops", "cutouts")
+MADE_FILES = ("predictions.json", "counts.csv", "measurements.csv", "objects.bedpe")
 OUT_OF_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -32,8 +35,9 @@ def open_folder(wanted: Path, settings: dict[str, Any], digest: str, overwrite: 
             before = _settings_of(folder)
             if before is None or (before != settings and not overwrite):
                 continue
-        for journal in folder.glob(PATTERN.format("*")) if overwrite else ():
-            journal.unlink()
+        if overwrite:
+            forget(folder)
+            _remove_outputs(folder)
         write_json(folder / SETTINGS, settings)
         return folder
     raise AssertionError  # the names do not end
@@ -48,6 +52,14 @@ def outputs_in(folder: Path) -> str:
         if path.name not in own and not path.name.startswith(".")
     ]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _remove_outputs(folder: Path) -> None:
+    """Remove what an earlier run made, all but labelme files, which a person may have corrected."""
+    for name in MADE_FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in MADE_FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _is_free(folder: Path) -> bool:

@@ -91,6 +91,14 @@ def find_sources(sources: Sequence[str], channels: int = RGB) -> list[SourceImag
     return [_source(*each, channels) for each in zip(files, names, stems, strict=True)]
 
 
+def numbered(sources: Sequence[SourceImage | SourceVideo]) -> str:
+    """``3 images``, ``1 image and 2 videos``."""
+    videos = sum(isinstance(source, SourceVideo) for source in sources)
+    numbers = {"image": len(sources) - videos, "video": videos}
+    words = [f"{n} {what}{'' if n == 1 else 's'}" for what, n in numbers.items() if n]
+    return " and ".join(words) or "no images"
+
+
 def labelled_images(
     description: dict[str, Any],
     classes: Sequence[str],

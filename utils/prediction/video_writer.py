@@ -55,13 +55,15 @@ class VideoWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.container:
-            with self._naming_file():
-                self._mux(self.stream.encode(None))
-                self.container.close()
-                self.partial.replace(self.path)
-        if self.sound:
-            self.sound.close()
+        try:
+            if self.container:
+                with self._naming_file():
+                    self._mux(self.stream.encode(None))
+                    self.container.close()
+                    self.partial.replace(self.path)
+        finally:
+            if self.sound:
+                self.sound.close()
 
     def add(self, picture: Image.Image, seconds: float) -> None:
         """Add a frame that is shown from so many seconds on, later than the one before.
@@ -157,7 +159,7 @@ class Sound:
             packet = next(self.packets, None)
         except pyav().error.FFmpegError:
             return None
-        if packet is None or packet.dts is None:
+        if packet is None or packet.dts is None or packet.pts is None:
             return None
         packet.stream = self.target
         packet.pts -= self.shift
