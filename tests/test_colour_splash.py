@@ -35,7 +35,7 @@ def test_all_objects_keep_their_colour_and_nothing_else(height, width, channels)
 
 
 def test_a_huge_picture_is_splashed_smaller(monkeypatch):
-    monkeypatch.setattr(colour_splash, "MOST_PIXELS", 50 * 20)
+    monkeypatch.setattr(colour_splash, "MOST_SHOWN", 50 * 20)
     image = np.zeros((80, 200, 3), np.uint8)
     image[:, :, 0] = 200
     mask = np.zeros((80, 200), bool)

@@ -116,7 +116,7 @@ class Windows:
 
 
 def test_of_a_huge_picture_only_windows_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(cut_outs, "MOST_PIXELS", 60 * 80 - 1)
+    monkeypatch.setattr(cut_outs, "MOST_SHOWN", 60 * 80 - 1)
     image = noise(60, 80)
     mask = np.zeros((60, 80), bool)
     mask[10:30, 40:80] = True

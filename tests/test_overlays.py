@@ -38,7 +38,7 @@ def test_objects_are_drawn_at_the_pictures_own_size(height, width):
 
 
 def test_a_huge_picture_is_shown_smaller_with_its_objects_in_place(monkeypatch):
-    monkeypatch.setattr(overlays, "MOST_PIXELS", 500 * 200)
+    monkeypatch.setattr(overlays, "MOST_SHOWN", 500 * 200)
     mask = np.zeros((800, 2000), bool)
     mask[400:800, 600:1200] = True
     found = found_picture(np.zeros((800, 2000, 3), np.uint8), [mask])

@@ -7,14 +7,14 @@ from PIL import Image
 
 from utils.drawing import ShownMasks
 from utils.prediction.found_picture import FoundPicture
-from utils.prediction.overlays import MOST_PIXELS
+from utils.prediction.pixels import MOST_SHOWN
 
 
 def splash(found: FoundPicture) -> Image.Image:
     """The picture in grey (ITU-R 601, as Pillow converts) with its objects in colour, 8-bit RGB,
     at its own size unless that is huge."""
     pixels = found.picture.pixels
-    shown = pixels.view(MOST_PIXELS)
+    shown = pixels.view(MOST_SHOWN)
     height, width = shown.shape[:2]
     splashed = np.array(Image.fromarray(shown).convert("L").convert("RGB"))
     masks = ShownMasks((pixels.width, pixels.height), (width, height))

@@ -12,7 +12,7 @@ from utils.prediction.contact_map import parse_contact_map
 from utils.prediction.pixel_size import parse_pixel_size
 
 ALL_IMAGES = -1
-MOST_TILED = 2_000_000_000  # pixels of an image that is looked at in tiles, if not told otherwise
+MOST_TILED = 2**29 - 1  # pixels of an image looked at in tiles: run lengths are of 30 bits
 
 
 @dataclass(frozen=True, kw_only=True)

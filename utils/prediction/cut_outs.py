@@ -10,9 +10,8 @@ from PIL import Image
 from utils.data.channels import rgb_view
 from utils.folders import safe_name
 from utils.prediction.found_picture import FoundPicture
-from utils.prediction.overlays import MOST_PIXELS
 from utils.prediction.picture_files import save_picture, shown_suffix
-from utils.prediction.pixels import PixelArray, Pixels
+from utils.prediction.pixels import MOST_SHOWN, PixelArray, Pixels
 
 MARGIN = 0.05  # around an object, of the longer side of its mask
 LONGEST_NAME = 55  # letters of a class in a file name; file systems take 255 bytes in all
@@ -77,6 +76,6 @@ def _stems(found: FoundPicture) -> list[str]:
 def _shown(pixels: Pixels) -> Pixels:
     """What windows are cut from: channels other than RGB are stretched over the whole picture, in a
     huge one over each window."""
-    if pixels.width * pixels.height > MOST_PIXELS:
+    if pixels.width * pixels.height > MOST_SHOWN:
         return pixels
-    return PixelArray(pixels.view(MOST_PIXELS))
+    return PixelArray(pixels.view(MOST_SHOWN))

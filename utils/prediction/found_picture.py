@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from nets.contract import Prediction
 from utils.data.mask_crops import Crop, crop_rle
 from utils.prediction.pixels import Pixels
+from utils.prediction.source_names import as_text
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,18 @@ class Picture:
     pixels: Pixels
     path: Path | None = None
     stamp: list[Any] = field(default_factory=list)
+
+
+def file_stamp(path: Path | None, name: str) -> list[Any]:
+    """What tells whether a source is the one of an earlier run: path, size and time of its file; of
+    one that is gone, nothing; of what is no file, its name."""
+    if path is None:
+        return [name]
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [as_text(str(path.absolute())), status.st_size, status.st_mtime_ns]
 
 
 class Unusable(NamedTuple):

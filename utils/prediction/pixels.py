@@ -9,6 +9,8 @@ from PIL import Image
 
 from utils.data.channels import rgb_view
 
+MOST_SHOWN = 50_000_000  # pixels; a picture with more is drawn smaller
+
 
 class Pixels(Protocol):
     """One picture, in memory or read piece by piece."""

@@ -16,10 +16,10 @@ from utils.data.images import READ_SUFFIXES, load_image
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError
 from utils.open_judged_data import open_evaluation_data
-from utils.prediction.found_picture import Picture, Unusable
+from utils.prediction.found_picture import Picture, Unusable, file_stamp
 from utils.prediction.pixels import PixelArray, Pixels
 from utils.prediction.source_files import SourceFile, named_files
-from utils.prediction.source_names import as_text, output_stems, unique_names
+from utils.prediction.source_names import output_stems, unique_names
 from utils.prediction.videos import SourceVideo
 from utils.prediction.windows import open_windows
 
@@ -36,15 +36,8 @@ class SourceImage(NamedTuple):
 
     @property
     def stamp(self) -> list[Any]:
-        """What tells whether the picture is the one of an earlier run: path, size and time; of a
-        file that is gone, nothing."""
-        if self.path is None:
-            return [self.name]
-        try:
-            status = self.path.stat()
-        except OSError:
-            return []
-        return [as_text(str(self.path.absolute())), status.st_size, status.st_mtime_ns]
+        """What tells whether it has changed since an earlier run."""
+        return file_stamp(self.path, self.name)
 
     def load(self) -> Picture | Unusable:
         """The picture with its pixels; what is wrong if it cannot be read."""

@@ -18,9 +18,8 @@ from utils.config import ConfigError
 from utils.data.channels import RGB
 from utils.data.images import to_channels
 from utils.data.records import DataError
-from utils.prediction.found_picture import Picture
+from utils.prediction.found_picture import Picture, file_stamp
 from utils.prediction.pixels import PixelArray
-from utils.prediction.source_names import as_text
 
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
@@ -74,15 +73,8 @@ class SourceVideo:
 
     @property
     def stamp(self) -> list[Any]:
-        """What tells whether the video is the one of an earlier run: path, size and time; of a file
-        that is gone, nothing."""
-        if self.path is None:
-            return [self.name]
-        try:
-            status = self.path.stat()
-        except OSError:
-            return []
-        return [as_text(str(self.path.absolute())), status.st_size, status.st_mtime_ns]
+        """What tells whether it has changed since an earlier run."""
+        return file_stamp(self.path, self.name)
 
     @contextmanager
     def open(self, channels: int = RGB, every: int = 1) -> Iterator[Footage]:
