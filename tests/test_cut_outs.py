@@ -139,3 +139,14 @@ def test_crops_of_a_jpeg_look_like_it(tmp_path):
     (crop,) = read_all(tmp_path).values()
     assert crop.shape == (38, 38, 3)
     assert np.abs(crop.astype(int) - (30, 120, 200)).max() <= 3
+
+
+@pytest.mark.parametrize("write", [write_crops, write_cutouts])
+def test_objects_of_an_earlier_picture_of_this_name_go(write, tmp_path):
+    masks = np.zeros((3, 20, 30), np.uint8)
+    masks[:, 5:9, 5:9] = 1
+    write(found_picture(noise(20, 30), list(masks)), tmp_path / "a")
+    (tmp_path / "a" / "b").mkdir()  # those of a picture a/b
+    write(found_picture(noise(20, 30), list(masks[:1])), tmp_path / "a")
+    assert len([path for path in (tmp_path / "a").iterdir() if path.is_file()]) == 1
+    assert (tmp_path / "a" / "b").is_dir()

@@ -110,3 +110,16 @@ def test_outputs_are_named_without_what_is_the_program_s_own(tmp_path, names, te
         path = tmp_path / name
         path.mkdir() if name.endswith("/") else path.touch()
     assert outputs_in(tmp_path) == text
+
+
+def test_overwriting_removes_what_was_made_but_no_labels(tmp_path):
+    folder = tmp_path / "out"
+    opened(folder)
+    made = ["crops/a/001_cat_0.90.png", "overlays/a.png", "measurements.csv", "objects.bedpe"]
+    labels = ["labelme/a.json", "review/0001_a.json", "notes.txt"]
+    for name in made + labels:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    assert opened(folder, overwrite=True, score_threshold=0.9) == "out"
+    assert all((folder / name).exists() for name in labels)
+    assert not any((folder / name).exists() for name in made)
