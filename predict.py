@@ -97,6 +97,8 @@ def predict(
             )  # fmt: skip
             print(*notes, sep="\n")
     print(f"{outputs_in(folder)}: {folder}")
+    if config.labelme == "beside":
+        print("labelme files: beside the images")
     if failures := looking.failures:
         names = [f"{name}: {failures[name]}" for name in sorted(failures)]
         which = ":\n" + "\n".join(names) if processes.is_first else ": see process 0"

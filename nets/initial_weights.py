@@ -99,6 +99,11 @@ def read_initial_weights(arch: str, weights: str) -> InitialWeights:
         eps = 0.0 if arch == "maskrcnn_resnet50_fpn" else 1e-5
         return InitialWeights("COCO", _coco(arch), {"frozen_norm": True, "norm_eps": eps})
     content = read_pth(Path(weights))
+    if content.get("arch", arch) != arch:
+        raise WeightsError(
+            f"{weights}: is of the network {content['arch']}, not {arch}; give "
+            f"--arch {content['arch']}"
+        )
     state = state_dict_of(content)
     built = content.get("options") or norm_options(state)
     options = {"frozen_norm": True, "norm_eps": built.get("norm_eps", 1e-5)}

@@ -161,6 +161,11 @@ def load_weights(path: Path, classes: tuple[str, ...] | None = None) -> WeightsF
     return replace(weights, classes=classes or weights.classes)
 
 
+def nameless(count: int) -> tuple[str, ...]:
+    """What classes are called in a file that has no names for them."""
+    return tuple(f"class_{number}" for number in range(1, count + 1))
+
+
 def read_pth(path: Path) -> dict[str, Any]:
     """Read any ``.pth`` safely: no code is run, and damaged bytes are noticed.
 
@@ -228,7 +233,7 @@ def weights_of(path: Path, content: dict[str, Any]) -> WeightsFile:
 
 def _of_plain(path: Path, model: StateDict) -> WeightsFile:
     arch, num_classes = describe_state_dict(path, model)
-    names = tuple(f"class_{i}" for i in range(1, num_classes))
+    names = nameless(num_classes - 1)
     options = {"channels": input_channels(model), **norm_options(model)}
     return WeightsFile(arch, num_classes, names, model, options)
 

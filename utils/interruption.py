@@ -28,7 +28,7 @@ INTERRUPTED, TERMINATED = 130, 143
 # Signals within so many seconds are one request: timeout(1) and some launchers send theirs to a
 # process and to its group.
 ONE_REQUEST = 0.2
-NOTICE = "stopping: this step is finished and saved first"
+NOTICE = "stopping: what was begun is finished and saved first"
 
 
 class Stopped(BaseException):

@@ -12,6 +12,7 @@ from utils.prediction.contact_map import parse_contact_map
 from utils.prediction.pixel_size import parse_pixel_size
 
 ALL_IMAGES = -1
+SMALLEST_TILE = 64  # pixels; an image of ordinary size would be very many smaller ones
 MOST_TILED = 2**29 - 1  # pixels of an image looked at in tiles: run lengths are of 30 bits
 
 
@@ -70,26 +71,36 @@ class PredictConfig(CommonConfig):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 problems.append(f"--{name.replace('_', '-')} is {value}, must lie in 0..1")
-        for name, least in (("max_detections", 1), ("tile", 0), ("every", 1),
-                            ("least_sure_first", ALL_IMAGES)):  # fmt: skip
+        for name, least in (("max_detections", 1), ("every", 1), ("least_sure_first", ALL_IMAGES)):
             value = getattr(self, name)
             if value is not None and value < least:
                 problems.append(f"--{name.replace('_', '-')} is {value}, must be at least {least}")
+        if self.tile and self.tile < SMALLEST_TILE:
+            problems.append(f"--tile is {self.tile}, must be at least {SMALLEST_TILE}")
         if not 0 <= self.overlap < 0.5:
             problems.append(f"--overlap is {self.overlap}, must lie in 0..0.5 (0.5 excluded)")
         if self.source and self.data:
             problems.append("--source and --data both say what to look at; give one")
-        try:
-            if self.pixel_size:
-                parse_pixel_size(self.pixel_size)
-            if self.bin_size or self.origin:
-                parse_contact_map(self.bin_size, self.origin)
-        except ValueError as error:
-            problems.append(str(error))
-        if self.pixel_size and not self.measurements:
-            problems.append("--pixel-size is for --measurements; give it too")
+        problems += self._unit_problems()
         if problems:
             raise ConfigError("; ".join(problems))
+
+    def _unit_problems(self) -> list[str]:
+        """What is wrong with the sizes of pixels."""
+        problems = []
+        if self.pixel_size:
+            try:
+                parse_pixel_size(self.pixel_size)
+            except ValueError as error:
+                problems.append(f"--pixel-size: {error}")
+            if not self.measurements:
+                problems.append("--pixel-size is for --measurements; give it too")
+        if self.bin_size or self.origin:
+            try:
+                parse_contact_map(self.bin_size, self.origin)
+            except ValueError as error:
+                problems.append(str(error))
+        return problems
 
     @property
     def most_pixels(self) -> int:

@@ -12,8 +12,9 @@ from utils.prediction.journal import Record
 
 
 def count(record: Record, classes: Sequence[str]) -> Counter[str]:
-    """The objects of a picture by class."""
-    return Counter(classes[found["category_id"] - 1] for found in record["objects"])
+    """The objects of a picture by class, in label order."""
+    labels = Counter(found["category_id"] for found in record["objects"])
+    return Counter({classes[label - 1]: labels[label] for label in sorted(labels)})
 
 
 def write_counts(path: Path, classes: Sequence[str], records: Iterable[Record]) -> Counter[str]:
@@ -33,4 +34,4 @@ def write_counts(path: Path, classes: Sequence[str], records: Iterable[Record]) 
             total += counts
             writer.writerow([record["name"], *(counts[c] for c in classes), counts.total()])
         writer.writerow(["total", *(total[c] for c in classes), total.total()])
-    return total
+    return Counter({name: total[name] for name in classes if total[name]})

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nets.weights_file import WeightsFile, load_weights
+from nets.weights_file import WeightsFile, load_weights, nameless
+from utils.config import ConfigError
 
 
 def load_wanted(path: Path, names: Sequence[str]) -> tuple[WeightsFile, tuple[str, ...]]:
     """The weights, and which of their classes to look for (none: all).
 
-    Names that the weights know choose classes. Others are the names of all classes, in label order,
-    as a plain ``state_dict`` has none.
+    Names choose among those that the weights know. A plain ``state_dict`` knows none, so they are
+    the names of all its classes, in label order.
 
     Raises:
-        WeightsError: the file is none; or the names are neither, which says what the weights know.
+        WeightsError: the file is none, or has no names and another number of classes.
+        ConfigError: the weights know no such class.
     """
     weights = load_weights(path)
-    if set(names) & set(weights.classes):
-        return weights, tuple(names)
-    return load_weights(path, tuple(names)), ()
+    unknown = [name for name in names if name not in weights.classes]
+    if unknown and weights.classes == nameless(len(weights.classes)):
+        return load_weights(path, tuple(names)), ()
+    if unknown:
+        known = ", ".join(weights.classes)
+        raise ConfigError(f"--classes: the weights know no {unknown[0]!r}; they know {known}")
+    return weights, tuple(names)
