@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from found_scene import found_picture, noise, random_masks
+from PIL import Image
 
 from utils.data.channels import rgb_view
 from utils.prediction import colour_splash
 from utils.prediction.colour_splash import splash
+from utils.prediction.picture_files import save_picture
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 100), (30, 41)])
@@ -45,3 +47,14 @@ def test_a_huge_picture_is_splashed_smaller(monkeypatch):
     wanted = np.full((20, 50, 3), round(200 * 0.299), np.uint8)
     wanted[10:20, 15:30] = (200, 0, 0)
     assert np.array_equal(np.asarray(picture), wanted)
+
+
+def test_grey_stays_grey_in_a_jpeg(tmp_path):
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 21:39] = 1
+    save_picture(splash(found_picture(noise(40, 60), [mask])), tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as picture:
+        pixels = np.asarray(picture).astype(int)
+    outside = np.ones((40, 60), bool)
+    outside[8:32, 16:40] = False  # the blocks of 8x8 with the object in them, which JPEG mixes
+    assert np.ptp(pixels, axis=2)[outside].max() <= 2

@@ -151,3 +151,10 @@ def test_else_nothing_changes(restored):
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.benchmark
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_names_that_are_none_are_refused():
+    with pytest.raises(ConfigError, match="no device is called 'bla'; there are cuda, mps, cpu"):
+        choose_device("bla")
+    with pytest.raises(ConfigError, match="no precision is called 'fp8'"):
+        choose_precision("fp8", torch.device("cpu"))

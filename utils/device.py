@@ -9,6 +9,7 @@ import torch
 
 from utils.config import ConfigError
 
+PRECISIONS = ("fp32", "bf16", "fp16")
 AMPERE = (8, 0)  # first CUDA compute capability with bfloat16 matrix units
 
 
@@ -16,7 +17,7 @@ AMPERE = (8, 0)  # first CUDA compute capability with bfloat16 matrix units
 class Precision:
     """A number format for convolutions and matrix products; parameters stay float32."""
 
-    name: str  # fp32, bf16 or fp16
+    name: str  # of PRECISIONS
     device_type: str
 
     def autocast(self) -> torch.autocast:
@@ -38,7 +39,7 @@ def choose_device(name: str) -> torch.device:
     """``auto`` is CUDA if there is a GPU, then Apple's MPS, then the CPU.
 
     Raises:
-        ConfigError: the device that was asked for is not there.
+        ConfigError: the device that was asked for is not there, or there is none of that name.
     """
     available = {
         "cuda": torch.cuda.is_available(),
@@ -47,6 +48,8 @@ def choose_device(name: str) -> torch.device:
     }
     if name == "auto":
         name = next(device for device, there in available.items() if there)
+    if name not in available:
+        raise ConfigError(f"no device is called {name!r}; there are {', '.join(available)}")
     if not available[name]:
         raise ConfigError(f"--device {name}: this machine has none that torch {torch.__version__} "
                           "can use; --device cpu works everywhere")  # fmt: skip
@@ -78,8 +81,10 @@ def choose_precision(name: str, device: torch.device, trained: str = "") -> Prec
     of the training, unless the device is not fast at it.
 
     Raises:
-        ConfigError: fp16 was asked for on a device other than CUDA.
+        ConfigError: fp16 was asked for on a device other than CUDA, or there is no such format.
     """
+    if name not in ("auto", *PRECISIONS):
+        raise ConfigError(f"no precision is called {name!r}; there are {', '.join(PRECISIONS)}")
     if name == "fp16" and device.type != "cuda":
         raise ConfigError("--precision fp16 needs a CUDA device; bf16 and fp32 work on the CPU")
     if name == "auto":

@@ -31,7 +31,8 @@ def save_picture(picture: Image.Image, path: Path) -> None:
         path = path.with_suffix(".png")
     buffer = io.BytesIO()  # as encoders write in small pieces
     kind = Image.registered_extensions()[path.suffix.lower()]
-    picture.save(buffer, kind, quality=JPEG_QUALITY, compress_level=PNG_LEVEL)
+    # Colours of JPEGs are kept pixel by pixel, or they would run over the outlines.
+    picture.save(buffer, kind, quality=JPEG_QUALITY, subsampling=0, compress_level=PNG_LEVEL)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         file.write(buffer.getbuffer())

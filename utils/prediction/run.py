@@ -70,6 +70,7 @@ class Run:
             DataError: one cannot be used, and ``strict`` stops at the first.
             OSError: the disk is full; names the file.
         """
+        self.write_tables()  # of what was done before; from now on they are always there
         try:
             with suppress(Stopped):  # which ``end`` tells when the others are done as well
                 self.look_at([source for source in sources if isinstance(source, SourceImage)])
