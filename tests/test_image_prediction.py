@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ import torch
 from PIL import Image
 
 from nets.contract import Prediction
+from nets.mask_rcnn import build_model
+from nets.weights_file import WeightsFile, save_weights
 from utils.data.records import encode_mask
 from utils.prediction.image_prediction import ImagePrediction
 
+ROOT = Path(__file__).resolve().parent.parent
 CLASSES = ("cat", "dog")
 
 
@@ -64,3 +69,19 @@ def test_it_survives_being_sent_to_another_process():
     found = pickle.loads(pickle.dumps(prediction(2)))
     assert found.names == ["dog", "cat"]
     assert found.draw().size == (60, 40)
+
+
+def test_the_documented_example_runs(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    torch.manual_seed(0)
+    arch, options = "maskrcnn_resnet18_fpn_small", {"min_size": 64, "max_size": 64}
+    model = build_model(arch, 2, **options).state_dict()
+    save_weights(tmp_path / "best.pth", WeightsFile(arch, 2, ("cat",), model, options))
+    Image.new("RGB", (70, 50), "red").save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+
+    exec(example, {})
+
+    with Image.open("found.png") as found:
+        assert found.size == (70, 50)
