@@ -54,6 +54,7 @@ def test_pictures_are_a_folders_or_pennfudans_or_noise(folder, tmp_path, monkeyp
     assert len(read_pictures(None, 9)) == 3
 
 
+@pytest.mark.slow
 def test_figures_are_medians_ratio_and_memory(weights, folder, monkeypatch):
     clock = iter(np.cumsum([0, 9, 0, 3, 0, 8, 0, 2, 0, 1, 0, 4]).tolist())  # start and end in turn
     monkeypatch.setattr(prediction_benchmark.time, "perf_counter", lambda: next(clock))

@@ -328,6 +328,7 @@ def predict(weights, tree, *arguments, given=b""):
     return result.returncode, errors, [image["file_name"] for image in data["images"]]
 
 
+@pytest.mark.slow
 def test_a_list_through_the_standard_input_names_what_failed(weights, tree):
     Image.new("RGB", (40, 30)).save(tree / "b.jpg")
     (tree / "sub" / "x.png").mkdir()
@@ -341,6 +342,7 @@ def test_a_list_through_the_standard_input_names_what_failed(weights, tree):
         assert name in errors
 
 
+@pytest.mark.slow
 def test_strict_stops_at_the_first_that_failed(weights, tree):
     (tree / "list.txt").write_text("b.png\ngone.png\nsub\n")
     code, errors, images = predict(weights, tree, "--source", "list.txt", "--strict")
