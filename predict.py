@@ -84,7 +84,8 @@ def predict(
             predictor, outputs, journal, tables, interruption, processes, tiling, config.strict
         )
         total = looking.through([sources[number] for number in processes.share(todo)])
-        print(f"total in {len(journal.pictures(tables.order))} images: {in_words(total)}")
+        seen = len(journal.pictures(tables.order))
+        print(f"total in {seen} image{'' if seen == 1 else 's'}: {in_words(total)}")
         if kept := sorted(processes.joined(dict.fromkeys(outputs.kept, ""))):
             whose = "a person's, or another image's"
             print(f"{len(kept)} labelme files are {whose}, and were kept, first {kept[0]}")
