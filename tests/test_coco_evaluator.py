@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from nets.contract import Prediction
 from utils.data.records import ImageRecord, Instance, RecordSet, encode_mask
-from utils.evaluation.coco_evaluator import VOC_AP50, CocoEvaluator, coco_results
+from utils.evaluation.coco_evaluator import VOC_AP50, CocoEvaluator
 
 NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 HEIGHT, WIDTH = 120, 150
@@ -298,13 +298,3 @@ def test_with_more_detections_counted_than_coco_does(seed):
 def test_evaluation_prints_nothing(capfd):
     evaluated(*random_case(3))
     assert capfd.readouterr().out == ""
-
-
-def test_results_are_plain_values():
-    results = coco_results(5, predicted([(1, A, 0.5)]))
-    assert results == [
-        {"image_id": 5, "category_id": 1, "bbox": [10.0, 10.0, 40.0, 40.0], "score": 0.5,
-         "segmentation": encode_mask(A)}
-    ]  # fmt: skip
-    kinds = {type(value) for value in results[0].values()}
-    assert kinds == {int, float, list, dict}

@@ -8,8 +8,8 @@ from typing import Any
 from utils.conversion.converted_images import ConvertedImage
 from utils.conversion.drawn_outlines import polygons_of
 from utils.conversion.output_files import OutputFile, json_bytes
+from utils.data.label_map import coco_categories
 from utils.data.records import ImageRecord, Instance, Polygons, Rle
-from utils.evaluation.coco_evaluator import categories
 
 
 def coco_files(
@@ -55,7 +55,7 @@ def coco_content(
                     "iscrowd": instance.iscrowd,
                 }
             )
-    return {"images": entries, "annotations": annotations, "categories": categories(classes)}
+    return {"images": entries, "annotations": annotations, "categories": coco_categories(classes)}
 
 
 def _segmentation(instance: Instance, record: ImageRecord, simplify: float) -> Rle | Polygons:

@@ -222,3 +222,8 @@ def _items(tokens: list[tuple[str, int]], path: Path) -> list[tuple[dict[str, st
     if fields is not None:
         raise DataError(f"{path}: the last item is not closed; add a }}")
     return items
+
+
+def coco_categories(classes: Sequence[str]) -> list[dict[str, int | str]]:
+    """COCO's category list for class names in label order."""
+    return [{"id": label, "name": name} for label, name in enumerate(classes, start=1)]

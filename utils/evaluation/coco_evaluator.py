@@ -149,26 +149,3 @@ def _overall(
         *((f"AP{size}", mean_of_defined(table[0], both)) for size, table in sizes.items()),
         *((name, mean_of_defined(table[0], both)) for name, table in recalls.items()),
     ]
-
-
-def categories(classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """COCO's category list for class names in label order."""
-    return [{"id": label, "name": name} for label, name in enumerate(classes, start=1)]
-
-
-def coco_results(image_id: int, prediction: Prediction) -> list[dict[str, Any]]:
-    """One prediction as COCO results: plain values, boxes as x, y, width, height."""
-    boxes = prediction["boxes"].tolist()
-    labels, scores = prediction["labels"].tolist(), prediction["scores"].tolist()
-    return [
-        {
-            "image_id": image_id,
-            "category_id": label,
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "score": score,
-            "segmentation": mask,
-        }
-        for (x1, y1, x2, y2), label, score, mask in zip(
-            boxes, labels, scores, prediction["masks"], strict=True
-        )
-    ]

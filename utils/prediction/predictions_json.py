@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from utils.evaluation.coco_evaluator import categories
+from utils.data.label_map import coco_categories
 from utils.folders import whole_text
 from utils.prediction.journal import Record
 
@@ -34,7 +34,7 @@ def write_predictions(
 
 def _pieces(classes: tuple[str, ...], records: Callable[[], Iterable[Record]]) -> Iterator[str]:
     yield '{"info": ' + _text(INFO)
-    yield ',\n"categories": ' + _text(categories(classes))
+    yield ',\n"categories": ' + _text(coco_categories(classes))
     for key, entries in (("images", _images), ("annotations", _annotations)):
         yield f',\n"{key}": ['
         for number, entry in enumerate(entries(records())):
