@@ -27,13 +27,14 @@ from utils.device import choose_device, choose_precision
 from utils.exit_codes import run
 from utils.interruption import Interruption
 from utils.prediction.config import PredictConfig
+from utils.prediction.counts import counts_in_words
 from utils.prediction.journal import Journal
 from utils.prediction.outputs import Outputs
 from utils.prediction.predictor import Predictor
 from utils.prediction.review import write_review
-from utils.prediction.run import Run, in_words
+from utils.prediction.run import Run
 from utils.prediction.run_folder import open_folder, outputs_in
-from utils.prediction.sources import SourceImage, find_sources, labelled_images, numbered
+from utils.prediction.sources import SourceImage, find_sources, in_numbers, labelled_images
 from utils.prediction.tables import Tables
 from utils.prediction.threshold_text import thresholds_in_words
 from utils.prediction.tiling import Tiling
@@ -68,7 +69,7 @@ def predict(
     )  # fmt: skip
     sources = list_sources(config, weights, processes)
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
-    print(f"{numbered(sources)}, {thresholds_in_words(weights, config.score_threshold)}")
+    print(f"{in_numbers(sources)}, {thresholds_in_words(weights, config.score_threshold)}")
 
     folder = processes.from_first(open_output(config, path) if processes.is_first else Path())
     with contextlib.closing(Journal(folder, processes.rank)) as journal:
@@ -85,7 +86,7 @@ def predict(
         )
         total = looking.through([sources[number] for number in processes.share(todo)])
         seen = len(journal.pictures(tables.order))
-        print(f"total in {seen} image{'' if seen == 1 else 's'}: {in_words(total)}")
+        print(f"total in {seen} image{'' if seen == 1 else 's'}: {counts_in_words(total)}")
         if kept := sorted(processes.joined(dict.fromkeys(outputs.kept, ""))):
             whose = "a person's, or another image's"
             print(f"{len(kept)} labelme files are {whose}, and were kept, first {kept[0]}")
@@ -103,7 +104,7 @@ def predict(
     if failures := looking.failures:
         names = [f"{name}: {failures[name]}" for name in sorted(failures)]
         which = ":\n" + "\n".join(names) if processes.is_first else ": see process 0"
-        raise DataError(f"{len(names)} of {numbered(sources)} could not be used{which}")
+        raise DataError(f"{len(names)} of {in_numbers(sources)} could not be used{which}")
 
 
 def list_sources(

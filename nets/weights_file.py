@@ -153,12 +153,21 @@ def load_weights(path: Path, classes: tuple[str, ...] | None = None) -> WeightsF
         weights = weights_of(path, content)
     else:
         weights = _of_plain(path, state_dict_of(content))
-    if classes and len(classes) != len(weights.classes):
+    return renamed(path, weights, classes) if classes else weights
+
+
+def renamed(path: Path, weights: WeightsFile, classes: tuple[str, ...]) -> WeightsFile:
+    """The weights with other class names, in label order.
+
+    Raises:
+        WeightsError: they have another number of classes; names ``path``, where they are from.
+    """
+    if len(classes) != len(weights.classes):
         raise WeightsError(
             f"{path}: holds {len(weights.classes)} class(es) ({', '.join(weights.classes)}), "
             f"--classes names {len(classes)}"
         )
-    return replace(weights, classes=classes or weights.classes)
+    return replace(weights, classes=classes)
 
 
 def nameless(count: int) -> tuple[str, ...]:

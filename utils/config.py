@@ -25,6 +25,7 @@ from utils.evaluation.operating_point import parse_rule
 from utils.options import option, options_of
 from utils.training.stages import stage_problems
 
+PRECISIONS = ("fp32", "bf16", "fp16")
 FORMATS = ("auto", *READERS)
 MOST_SEED = 2**32 - 1
 AUTO_BATCH = 0  # the batch size that stands for the largest that fits
@@ -69,7 +70,7 @@ class CommonConfig(DataConfig):
     precision: str = option(
         "auto",
         "number format of convolutions; auto is bf16 where the device is fast at it, else fp32",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        choices=("auto", *PRECISIONS),
     )
     output_root: Path = option(Path(), "folder that holds runs/, weights/ and logs/")
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from utils.config import ConfigError
+from utils.config import PRECISIONS, ConfigError
 
-PRECISIONS = ("fp32", "bf16", "fp16")
 AMPERE = (8, 0)  # first CUDA compute capability with bfloat16 matrix units
 
 
@@ -20,10 +19,16 @@ class Precision:
     name: str  # of PRECISIONS
     device_type: str
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What convolutions compute in."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.name]
+
     def autocast(self) -> torch.autocast:
         """The context for forward passes; no effect for fp32."""
-        dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
-        return torch.autocast(self.device_type, dtype, enabled=self.name != "fp32")
+        is_reduced = self.name != "fp32"  # of which autocast has no kind
+        dtype = self.dtype if is_reduced else torch.bfloat16
+        return torch.autocast(self.device_type, dtype, enabled=is_reduced)
 
     @property
     def memory_format(self) -> torch.memory_format:

@@ -12,10 +12,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from utils.conversion.not_kept import NotKept
-from utils.data.images import READ_SUFFIXES, load_image
+from utils.data.images import JPEG_SUFFIXES, READ_SUFFIXES, load_image
 from utils.data.records import ImageRecord, Instance, encode_mask, to_rle
 
-JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 JPEG_QUALITY = 95
 PNG_LEVEL = 3  # photos are as small as at zlib's 6, in half the time
 VANISHED = "object(s) without a pixel in the smaller picture left out"

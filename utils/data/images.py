@@ -32,8 +32,9 @@ from utils.data.channels import (
 from utils.data.embedded_pictures import open_embedded
 from utils.data.records import DataError
 
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".jfif", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+    {".bmp", ".gif", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp", *JPEG_SUFFIXES}
 )
 READ_SUFFIXES = IMAGE_SUFFIXES | {ARRAY_SUFFIX}
 EMBEDDING_SUFFIX = ".json"

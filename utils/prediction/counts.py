@@ -35,3 +35,8 @@ def write_counts(path: Path, classes: Sequence[str], records: Iterable[Record]) 
             writer.writerow([record["name"], *(counts[c] for c in classes), counts.total()])
         writer.writerow(["total", *(total[c] for c in classes), total.total()])
     return Counter({name: total[name] for name in classes if total[name]})
+
+
+def counts_in_words(counts: dict[str, int]) -> str:
+    """``3 person, 1 dog`` or ``nothing``."""
+    return ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing"

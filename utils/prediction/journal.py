@@ -52,6 +52,7 @@ class _Line(NamedTuple):
     turn: int
     is_picture: bool  # with objects; else a video, or a picture that was taken back
     video: str  # that it is a frame of; empty for others
+    source: tuple[Any, Any]  # stem and stamp; None in what was taken back
 
 
 class Journal:
@@ -92,11 +93,7 @@ class Journal:
     def has(self, source: Source) -> bool:
         """Whether this very source was done before, by any of the processes."""
         line = self.lines.get(source.name)
-        if line is None:
-            return False
-        with open(line.path, "rb") as file:
-            record = _record_at(file, line.start)
-        return (record.get("stem"), record.get("stamp")) == (source.stem, source.stamp)
+        return line is not None and line.source == (source.stem, source.stamp)
 
     def add(self, record: Record) -> None:
         """Write a record.
@@ -154,8 +151,9 @@ class Journal:
             record = json.loads(text)
             name = record["name"]
             line = _Line(
-                path, start, record.get("turn", 0), "objects" in record, record.get("video", "")
-            )
+                path, start, record.get("turn", 0), "objects" in record, record.get("video", ""),
+                (record.get("stem"), record.get("stamp")),
+            )  # fmt: skip
             if name not in self.lines or line.turn >= self.lines[name].turn:
                 self.lines[name] = line
 

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from nets.whole_file import replacing
+from utils.data.images import JPEG_SUFFIXES
 
-JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 JPEG_QUALITY = 92
 LONGEST_JPEG = 65_500  # pixels of a side
 PNG_LEVEL = 1  # of zlib: four times as fast as the usual 6, for files 5 to 20 % larger

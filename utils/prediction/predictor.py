@@ -29,7 +29,6 @@ from utils.prediction.found_picture import FoundPicture, Picture, Unusable
 from utils.prediction.image_prediction import ImagePrediction
 from utils.prediction.input_images import AnyImage, as_array
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NEVER = 2.0  # a threshold that no score reaches
 GPU_BATCH = 8  # images of one size that go through the network together
 
@@ -258,7 +257,7 @@ def _built(
     device: torch.device,
     precision: Precision,
 ) -> MaskRCNN:
-    model = ready_for_inference(weights.build().to(device), DTYPES[precision.name], thresholds)
+    model = ready_for_inference(weights.build().to(device), precision.dtype, thresholds)
     if nms_threshold is not None:
         model.roi_heads.nms_thresh = nms_threshold
     if max_detections is not None:

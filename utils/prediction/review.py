@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 from nets.whole_file import replacing
 from utils.conversion.output_files import label_names
 from utils.data.records import DataError, first_ten
-from utils.folders import numbered, write_file
+from utils.folders import numbered, whole_text, write_file
 from utils.prediction.found_picture import Unusable
 from utils.prediction.journal import Record
 from utils.prediction.labelme_labels import (
@@ -201,9 +200,8 @@ def _told(record: Record, doubt: Doubt, classes: Sequence[str]) -> list[object]:
 
 
 def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([COLUMNS, *rows])
-    write_file(path, text.getvalue().encode())
+    with whole_text(path) as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
 
 
 def _notes(folder: Path, given: int, saved: int, frames: int, gone: Sequence[str]) -> list[str]:

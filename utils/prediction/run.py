@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from utils.data.records import DataError
 from utils.interruption import Interruption, Stopped
-from utils.prediction.counts import count
+from utils.prediction.counts import count, counts_in_words
 from utils.prediction.found_picture import FoundPicture, Picture, Unusable
 from utils.prediction.journal import Journal, Record
 from utils.prediction.outputs import Outputs
@@ -157,7 +157,7 @@ class Run:
         self.check()
         if tracker:
             counts = Counter({classes[i - 1]: n for i, n in sorted(tracker.counts.items())})
-        return f"{in_words(counts)}{' tracked' if tracker else ''} in {frames} frames"
+        return f"{counts_in_words(counts)}{' tracked' if tracker else ''} in {frames} frames"
 
     def bar(self, items: Iterable[ItemT], total: int | None, unit: str) -> Iterator[ItemT]:
         """The items, with a progress bar in the first process."""
@@ -206,7 +206,7 @@ class Run:
 
     def counted(self, record: Record) -> str:
         """``3 person, 1 dog`` or ``nothing``."""
-        return in_words(count(record, self.predictor.classes))
+        return counts_in_words(count(record, self.predictor.classes))
 
     def _write(self, found: FoundPicture | Unusable) -> Record | Unusable:
         return found if isinstance(found, Unusable) else self.outputs.write_all(found)
@@ -234,8 +234,3 @@ class Run:
         place = Record(video=frame.video, frame=frame.number, seconds=frame.seconds)
         record: Record = {**self.outputs.write(found), **place}
         return record, overlay(found) if self.outputs.config.overlays else None
-
-
-def in_words(counts: dict[str, int]) -> str:
-    """``3 person, 1 dog`` or ``nothing``."""
-    return ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing"

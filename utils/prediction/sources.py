@@ -84,7 +84,7 @@ def find_sources(sources: Sequence[str], channels: int = RGB) -> list[SourceImag
     return [_source(*each, channels) for each in zip(files, names, stems, strict=True)]
 
 
-def numbered(sources: Sequence[SourceImage | SourceVideo]) -> str:
+def in_numbers(sources: Sequence[SourceImage | SourceVideo]) -> str:
     """``3 images``, ``1 image and 2 videos``."""
     videos = sum(isinstance(source, SourceVideo) for source in sources)
     numbers = {"image": len(sources) - videos, "video": videos}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nets.weights_file import WeightsFile, load_weights, nameless
+from nets.weights_file import WeightsFile, load_weights, nameless, renamed
 from utils.config import ConfigError
 
 
@@ -22,7 +22,7 @@ def load_wanted(path: Path, names: Sequence[str]) -> tuple[WeightsFile, tuple[st
     weights = load_weights(path)
     unknown = [name for name in names if name not in weights.classes]
     if unknown and weights.classes == nameless(len(weights.classes)):
-        return load_weights(path, tuple(names)), ()
+        return renamed(path, weights, tuple(names)), ()
     if unknown:
         known = ", ".join(weights.classes)
         raise ConfigError(f"--classes: the weights know no {unknown[0]!r}; they know {known}")

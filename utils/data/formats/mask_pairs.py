@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.data.images import list_images, load_ids
+from utils.data.images import JPEG_SUFFIXES, list_images, load_ids
 from utils.data.records import DataError
 
 MASK_SUFFIX = "_mask"
-LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 
 
 class MaskedImage(NamedTuple):
@@ -105,7 +104,7 @@ def load_mask(path: Path, size: tuple[int, int], image: Path) -> np.ndarray:
 def _masks_by_stem(folder: Path, problems: dict[str, str]) -> dict[str, Path]:
     masks = _by_stem(folder, MASK_SUFFIX, problems)
     for stem, mask in masks.items():
-        if mask.suffix.lower() in LOSSY_SUFFIXES:
+        if mask.suffix.lower() in JPEG_SUFFIXES:
             problems.setdefault(stem, f"{mask}: JPEG blurs the ids of a mask; save masks as PNG")
     return masks
 
