@@ -69,7 +69,8 @@ def run(main: Callable[[ConfigT], None], config: ConfigT) -> int:
             traceback.print_exc()
         text = memory_message(error, config) if is_out_of_memory(error) else message(error)
         kind = "" if isinstance(error, Stopped) else "error: "
-        print(f"{_process()}{kind}{text}", file=sys.stderr)
+        # In one piece: processes may speak at once, and print() writes the end of a line apart.
+        sys.stderr.write(f"{_process()}{kind}{text}\n")
         log.error("ended with exit code %d: %s", code, text)
         return code
 
