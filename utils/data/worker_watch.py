@@ -244,7 +244,6 @@ def worker_start(progress: Progress) -> partial[None]:
 
 def _start_worker(progress: Progress, pillow_limit: int | None, worker: int) -> None:
     """What a worker does first, whether forked or spawned with everything at its beginning."""
-    progress.pids[worker] = os.getpid()
     if pillow_limit is not None:
         limit_pixels(2 * pillow_limit)
     # Ctrl-C and a cluster's signals reach the workers too, while the main process still has to
@@ -254,6 +253,7 @@ def _start_worker(progress: Progress, pillow_limit: int | None, worker: int) -> 
     if sys.platform != "win32":
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    progress.pids[worker] = os.getpid()  # from here on it is ready for signals
 
 
 def _leave_next_time(number: int, _: object) -> None:
