@@ -11,6 +11,14 @@ torchrun --nproc-per-node 2 predict.py --weights best.pth --source photos/
 
 from __future__ import annotations
 
+from utils.command_line import parse
+from utils.prediction.config import PredictConfig
+
+if __name__ == "__main__":  # before torch is imported: that takes seconds, --help shall not
+    settings = parse(PredictConfig, None, __doc__)
+
+import nets.torch_pair  # noqa: F401  # isort: skip  (first: checks that torchvision fits torch)
+
 import contextlib
 import hashlib
 import sys
@@ -18,15 +26,13 @@ from pathlib import Path
 
 import torch
 
-import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from nets.weights_file import WeightsFile
-from utils.command_line import parse
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.records import DataError
 from utils.device import choose_device, choose_precision
 from utils.exit_codes import run
 from utils.interruption import Interruption
-from utils.prediction.config import PredictConfig
+from utils.memory import keep_freed_memory
 from utils.prediction.counts import counts_in_words
 from utils.prediction.journal import Journal
 from utils.prediction.outputs import Outputs
@@ -46,6 +52,7 @@ from utils.weights_lookup import find_weights, run_name
 
 def main(config: PredictConfig) -> None:
     device = choose_device(config.device)
+    keep_freed_memory()
     with (
         start_processes(device) as processes,
         Interruption() as interruption,
@@ -66,6 +73,7 @@ def predict(
     predictor = Predictor(
         weights, device, precision, score_threshold=config.score_threshold,
         nms_threshold=config.nms_threshold, max_detections=config.max_detections, classes=wanted,
+        reference=config.reference,
     )  # fmt: skip
     sources = list_sources(config, weights, processes)
     print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
@@ -132,4 +140,4 @@ def open_output(config: PredictConfig, weights: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, parse(PredictConfig, None, __doc__)))
+    sys.exit(run(main, settings))

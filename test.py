@@ -12,6 +12,14 @@ torchrun --nproc-per-node 2 test.py --weights best.pth
 
 from __future__ import annotations
 
+from utils.command_line import parse
+from utils.config import TestConfig
+
+if __name__ == "__main__":  # before torch is imported: that takes seconds, --help shall not
+    settings = parse(TestConfig, None, __doc__)
+
+import nets.torch_pair  # noqa: F401  # isort: skip  (first: checks that torchvision fits torch)
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +27,9 @@ from typing import NamedTuple
 
 import torch
 
-import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from my_dataset import InstanceDataset
 from nets.mask_rcnn import input_size
 from nets.weights_file import load_weights, store_operating_point
-from utils.command_line import parse
-from utils.config import TestConfig
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.loader import eval_loader, worker_count
 from utils.device import choose_device, choose_precision
@@ -37,6 +42,7 @@ from utils.evaluation.predictions_file import read_predictions
 from utils.evaluation.table import describe
 from utils.exit_codes import run
 from utils.folders import new_folder, write_json
+from utils.memory import keep_freed_memory
 from utils.open_judged_data import open_evaluation_data, open_labels
 from utils.processes import Processes, start_processes
 from utils.report.outputs import write_assessment
@@ -61,6 +67,7 @@ def main(config: TestConfig) -> None:
         return
     limit_pixels(config.max_pixels)
     device = choose_device(config.device)
+    keep_freed_memory()
     with start_processes(device) as processes:
         judged: list[Candidate] = []
         for name in config.weights or (() if config.predictions else NEWEST):
@@ -80,7 +87,7 @@ def judge_weights(
     weights = load_weights(path, config.classes)
     check_reading_rule(weights.preprocessing)
     precision = choose_precision(config.precision, device, weights.precision)
-    model = weights.build().to(device, memory_format=precision.memory_format)
+    model = weights.build(config.reference).to(device, memory_format=precision.memory_format)
     most = model.roi_heads.detections_per_img
     model.roi_heads.detections_per_img = max(most, config.max_dets)
     dataset = open_evaluation_data(
@@ -170,4 +177,4 @@ def report(
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, parse(TestConfig, None, __doc__)))
+    sys.exit(run(main, settings))

@@ -11,6 +11,14 @@ tensorboard --logdir runs
 
 from __future__ import annotations
 
+from utils.command_line import as_arguments, parse
+from utils.config import NEWEST, SHAPES, TrainConfig, to_dict
+
+if __name__ == "__main__":  # before torch is imported: that takes seconds, --help shall not
+    settings = parse(TrainConfig, None, __doc__)
+
+import nets.torch_pair  # noqa: F401  # isort: skip  (first: checks that torchvision fits torch)
+
 import math
 import shlex
 import sys
@@ -23,22 +31,20 @@ from typing import NamedTuple
 
 import torch
 
-import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
 from nets.freezing import train_only
 from nets.mask_rcnn import anchor_sizes
 from nets.weights_file import WeightsFile, load_weights
-from tools.check import CheckConfig
-from utils.command_line import as_arguments, parse
-from utils.config import NEWEST, SHAPES, TrainConfig, to_dict
 from utils.data.images import READING_RULE, limit_pixels
 from utils.data.records import DataError, refuse
 from utils.device import choose_device, choose_precision, describe, make_deterministic
+from utils.doctor.config import CheckConfig
 from utils.doctor.examination import check_data
 from utils.doctor.findings import headline
 from utils.doctor.network_view import NetworkView
 from utils.exit_codes import noting_settings, run
 from utils.folders import passing_folder
 from utils.interruption import Interruption
+from utils.memory import keep_freed_memory
 from utils.open_data import TrainingData, open_configured
 from utils.processes import Processes, start_processes
 from utils.training.announcements import announce, announce_resumed, say_goodbye
@@ -82,6 +88,7 @@ class Run(NamedTuple):
 
 def main(config: TrainConfig) -> None:
     device = choose_device(config.device)
+    keep_freed_memory()
     with Interruption(config.time_limit) as interruption, start_processes(device) as processes:
         if config.dry_run:
             dry_run(config, device, interruption, processes)
@@ -223,7 +230,7 @@ def report(run: Run, device: torch.device) -> None:
     """Judge the best weights once more, and leave a page about them."""
     report_best(
         run.folder, run.data.val, run.batches.val, device, run.trainer.precision,
-        run.trainer.processes,
+        run.trainer.processes, run.config.reference,
     )  # fmt: skip
 
 
@@ -293,4 +300,4 @@ def forecast(run: Run, steps_per_epoch: int, device: torch.device) -> Forecast:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, parse(TrainConfig, None, __doc__)))
+    sys.exit(run(main, settings))

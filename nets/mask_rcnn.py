@@ -31,9 +31,8 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from nets.anchors import feature_strides, set_anchors, sizes_of
-from nets.box_iou import sliced_box_iou
+from nets.fast_modules import use_fast_modules
 from nets.input_channels import RGB, imagenet_normalization, set_input_channels
-from nets.roi_align import MatmulRoIAlign
 from nets.sampler import use_seeded_samplers
 
 COCO_CLASSES = 91  # torchvision counts COCO's unused category numbers too
@@ -93,6 +92,7 @@ def _resnet18_small(**options: Any) -> MaskRCNN:
     )
 
 
+# The names are those of nets.architectures, which the command line offers.
 ARCHITECTURES: dict[str, Builder] = {
     "maskrcnn_resnet50_fpn": _resnet50,
     "maskrcnn_resnet50_fpn_v2": _resnet50_v2,
@@ -113,6 +113,7 @@ def build_model(
     norm_eps: float = 1e-5,
     anchor_sizes: Sequence[float] = (),
     aspect_ratios: Sequence[float] = (),
+    reference: bool = False,
     **options: Any,
 ) -> MaskRCNN:
     """Build an untrained Mask R-CNN.
@@ -128,6 +129,7 @@ def build_model(
         norm_eps: what the frozen norms add to the variance (0 for torchvision's COCO_V1 weights).
         anchor_sizes: other anchors than the architecture's, see ``nets.anchors.set_anchors``.
         aspect_ratios: of the anchors, height over width.
+        reference: leave torchvision's modules where this project has faster ones.
         **options: ``torchvision.models.detection.MaskRCNN``'s, such as ``min_size``.
 
     Raises:
@@ -147,20 +149,15 @@ def build_model(
     model = ARCHITECTURES[arch](**options)
     set_input_channels(model, channels)
     swap_predictors(model, num_classes)
-    for part in ("box_roi_pool", "mask_roi_pool"):
-        pool = getattr(model.roi_heads, part)
-        fast = MatmulRoIAlign(pool.featmap_names, pool.output_size, pool.sampling_ratio)
-        fast.set_strides(strides_of(arch)[: len(pool.featmap_names)])
-        setattr(model.roi_heads, part, fast)
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_to_float32)
-    for part in (model.rpn, model.roi_heads):
-        part.box_similarity = sliced_box_iou
     use_seeded_samplers(model)
     if frozen_norm:
         freeze_batch_norms(model.backbone.body if frozen_norm == "body" else model, norm_eps)
     if anchor_sizes or aspect_ratios:
         set_anchors(model, anchor_sizes, aspect_ratios)
+    if not reference:
+        use_fast_modules(model, strides_of(arch))
     return model
 
 

@@ -1,34 +1,32 @@
-"""RoIAlign as matrix products, in place of torchvision's CPU kernel under bfloat16.
+"""RoIAlign as weighted sums of rows, in place of torchvision's CPU kernel.
 
-torchvision's CPU kernel is scalar, knows float32 only, and its backward pass runs on one thread.
-RoIAlign's bilinear weights are separable, so pooling one box is ``rows @ features @ columns.T``
-with two thin matrices: more arithmetic, but at the speed of bfloat16 matrix products, with a
-gradient for free. Same result as ``torchvision.ops.MultiScaleRoIAlign`` (He et al. 2017, section
-3) to rounding. Measured in docs/benchmarks.md.
+torchvision's CPU kernel is scalar, wants float32 maps, one channel after the other (bfloat16
+channels-last maps are copied for it), and its backward pass runs on one thread. In a channels-last
+map all channels of a cell are one row, and a bin of RoIAlign (He et al. 2017, section 3) is a
+weighted sum of rows, which ``embedding_bag`` computes vectorised, threaded, and in bfloat16 too. So
+is its gradient: that of a cell is a weighted sum of the gradients of the bins that looked at it.
+Same results as ``torchvision.ops.MultiScaleRoIAlign`` to rounding. Measured in docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
 
-# Above this many cells on the largest map, what the kernel saves by touching few cells outweighs
-# its slowness. In float32 it nearly always does.
-MAX_CELLS_TRAINING = 128 * 128
-MAX_CELLS_INFERENCE = 32 * 32
-DTYPES = (torch.bfloat16,)
 PADDING = 32  # size_divisible of GeneralizedRCNNTransform
 
 
-class MatmulRoIAlign(MultiScaleRoIAlign):
-    """Drop-in ``MultiScaleRoIAlign`` that pools bfloat16 features on the CPU by matrix products.
+class RowsRoIAlign(MultiScaleRoIAlign):
+    """Drop-in ``MultiScaleRoIAlign`` that pools by sums of rows on a CPU.
 
-    All else (other devices and dtypes, larger maps, adaptive sampling) goes to torchvision.
+    All else (other devices, adaptive sampling, a single map) goes to torchvision.
     """
 
     def forward(
@@ -41,25 +39,20 @@ class MatmulRoIAlign(MultiScaleRoIAlign):
         features = [x[name] for name in self.featmap_names]
         if self.scales is None:
             self._infer_scales(x, boxes, image_shapes)
-        if not self._pays(features):
+        on_cpu = features[0].device.type == "cpu"
+        if not on_cpu or self.sampling_ratio < 1 or len(features) == 1:
             return super().forward(x, boxes, image_shapes)
         assert self.scales is not None
         assert self.map_levels is not None
-
-        levels = self.map_levels(boxes).split([len(b) for b in boxes])
-        pooled: list[Tensor] = []
-        order: list[Tensor] = []
-        start = 0
-        for image, (image_boxes, image_levels) in enumerate(zip(boxes, levels, strict=True)):
-            for level, (feature, scale) in enumerate(zip(features, self.scales, strict=True)):
-                chosen = torch.where(image_levels == level)[0]
-                if len(chosen):
-                    pooled.append(self._pool(feature[image], image_boxes[chosen] * scale))
-                    order.append(chosen + start)
-            start += len(image_boxes)
-        if not pooled:
-            return features[0].new_zeros((0, features[0].shape[1], *self.output_size))
-        return torch.cat(pooled)[torch.cat(order).argsort()]
+        everything = torch.cat(boxes)
+        images = torch.arange(len(boxes)).repeat_interleave(torch.tensor([len(b) for b in boxes]))
+        levels = self.map_levels(boxes)
+        pooled, order = [], []
+        for level, (feature, scale) in enumerate(zip(features, self.scales, strict=True)):
+            here = torch.where(levels == level)[0]
+            pooled.append(self._sums(feature, images[here], everything[here] * scale))
+            order.append(here)
+        return torch.cat(pooled)[torch.cat(order).argsort()].permute(0, 3, 1, 2)
 
     def set_strides(self, strides: Sequence[int]) -> None:
         """Say how many pixels of the input lie between the points of each map.
@@ -86,24 +79,56 @@ class MatmulRoIAlign(MultiScaleRoIAlign):
         maps = {name: x[name][:1, :1].float() for name in self.featmap_names}
         super().forward(maps, [boxes[0][:0].float()], padded)
 
-    def _pays(self, features: list[Tensor]) -> bool:
-        largest = max(f.shape[-2] * f.shape[-1] for f in features)
-        limit = MAX_CELLS_TRAINING if torch.is_grad_enabled() else MAX_CELLS_INFERENCE
-        first = features[0]
-        on_cpu = first.device.type == "cpu" and first.dtype in DTYPES
-        return on_cpu and largest <= limit and self.sampling_ratio >= 1 and len(features) > 1
+    def _sums(self, feature: Tensor, images: Tensor, boxes: Tensor) -> Tensor:
+        """Pool boxes in cell units, (N, 4), from (B, C, H, W) maps to (N, h, w, C)."""
+        _, channels, height, width = feature.shape
+        rows, row_weights = _taps(
+            boxes[:, 1], boxes[:, 3], height, self.output_size[0], self.sampling_ratio
+        )
+        columns, column_weights = _taps(
+            boxes[:, 0], boxes[:, 2], width, self.output_size[1], self.sampling_ratio
+        )
+        lines = rows + images[:, None, None] * height
+        cells = lines[:, :, None, :, None] * width + columns[:, None, :, None, :]
+        weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
+        sums: Tensor = WeightedSums.apply(
+            feature.permute(0, 2, 3, 1).reshape(-1, channels),
+            cells.flatten(3).flatten(0, 2),
+            weights.flatten(3).flatten(0, 2).to(feature.dtype),
+        )
+        return sums.view(len(boxes), *self.output_size, channels)
 
-    def _pool(self, feature: Tensor, boxes: Tensor) -> Tensor:
-        """Pool boxes in cell units, (N, 4), from one (C, H, W) map to (N, C, h, w)."""
-        channels, height, width = feature.shape
-        out_height, out_width = self.output_size
-        rows = _weights(boxes[:, 1], boxes[:, 3], height, out_height, self.sampling_ratio)
-        columns = _weights(boxes[:, 0], boxes[:, 2], width, out_width, self.sampling_ratio)
-        cells = feature.permute(1, 2, 0).reshape(height, width * channels)
-        lines = rows.to(feature.dtype).flatten(0, 1) @ cells
-        lines = lines.view(len(boxes), out_height, width, channels)
-        pooled = columns.to(feature.dtype)[:, None] @ lines
-        return pooled.permute(0, 3, 1, 2)
+
+class WeightedSums(torch.autograd.Function):
+    """Weighted sums of the rows of a table, with the gradient of the table.
+
+    ``embedding_bag`` has a gradient of its own, which adds rows up one by one in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:
+        """From the rows (R, C), their numbers in each sum (N, T) and weights (N, T), to (N, C)."""
+        ctx.save_for_backward(numbers, weights)
+        ctx.rows = len(table)
+        return F.embedding_bag(numbers, table, mode="sum", per_sample_weights=weights)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Each row that was used gets the weighted sum of the gradients of the sums it is in."""
+        numbers, weights = ctx.saved_tensors
+        # Whole numbers of 32 bits are sorted by their digits, in both threads.
+        rows, order = numbers.flatten().int().sort(stable=True)
+        used, counts = rows.unique_consecutive(return_counts=True)
+        sums = F.embedding_bag(
+            order // max(numbers.shape[1], 1),
+            gradient.contiguous(),
+            counts.cumsum(0) - counts,
+            mode="sum",
+            per_sample_weights=weights.flatten()[order],
+        )
+        table = gradient.new_zeros((ctx.rows, gradient.shape[1]))
+        table[used.long()] = sums
+        return table, None, None
 
 
 def _padded(side: int) -> int:
@@ -111,18 +136,20 @@ def _padded(side: int) -> int:
     return -(-side // PADDING) * PADDING
 
 
-def _weights(low: Tensor, high: Tensor, cells: int, bins: int, samples: int) -> Tensor:
-    """Bilinear weight of each cell in each bin along one axis: (N, bins, cells).
+def _taps(low: Tensor, high: Tensor, cells: int, bins: int, samples: int) -> tuple[Tensor, Tensor]:
+    """The cells that each bin looks at along one axis and their weights, (N, bins, 2 * samples).
 
     ``low`` and ``high`` (N,) bound the boxes in cell units. As in torchvision's kernel a box is at
     least one cell wide, and samples more than one cell outside the map count as zero.
     """
     low, high = low.float(), high.float()
     step = (high - low).clamp(min=1) / (bins * samples)
-    ticks = torch.arange(bins * samples, device=low.device) + 0.5
-    position = low[:, None] + ticks * step[:, None]
+    position = low[:, None] + (torch.arange(bins * samples) + 0.5) * step[:, None]
     inside = (position >= -1) & (position <= cells)
     position = position.clamp(0, cells - 1)
-    distance = position[:, :, None] - torch.arange(cells, device=low.device)
-    weight = (1 - distance.abs()).clamp(min=0) * inside[:, :, None]
-    return weight.view(len(low), bins, samples, cells).mean(dim=2)
+    first = position.floor()
+    share = position - first
+    weights = torch.stack([1 - share, share], dim=2) * inside[:, :, None] / samples
+    near = torch.stack([first, (first + 1).clamp(max=cells - 1)], dim=2).long()
+    shape = (len(low), bins, 2 * samples)
+    return near.view(shape), weights.view(shape)

@@ -1,4 +1,4 @@
-"""Importing torch and torchvision together, with one clear sentence if the two do not fit.
+"""Importing this module imports torch and torchvision, with one clear sentence if they do not fit.
 
 Both ship compiled code. A torchvision built for another torch fails deep inside its import with
 ``operator torchvision::nms does not exist``; pip can leave such a pair behind.
@@ -6,6 +6,7 @@ Both ship compiled code. A torchvision built for another torch fails deep inside
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module, metadata
 
 from packaging.requirements import Requirement
@@ -35,7 +36,18 @@ def check_torch_pair() -> None:
     wanted = misfit(installed["torch"], metadata.requires("torchvision") or [])
     if wanted:
         raise ImportError(f"{pair} (torchvision wants torch{wanted}); {FIX}")
+    gc.disable()  # half a million objects are made that stay; looking for garbage takes 0.5 s
     try:
         import_module("torchvision")
     except (ImportError, RuntimeError, OSError) as error:
         raise ImportError(f"{pair} ({error}); {FIX}") from None
+    finally:
+        gc.freeze()
+        gc.unfreeze()  # now they are in the oldest generation, which is seldom looked through
+        gc.enable()
+
+
+try:
+    check_torch_pair()
+except ImportError as error:
+    raise SystemExit(f"error: {error}") from None

@@ -74,14 +74,19 @@ class WeightsFile:
         everywhere = [self.score_threshold] * len(self.classes)
         return tuple(self.operating_point.get("thresholds", everywhere))
 
-    def build(self) -> MaskRCNN:
-        """The trained network, in evaluation mode, on the CPU.
+    def untrained(self, reference: bool = False) -> MaskRCNN:
+        """The network without its weights."""
+        return build_model(self.arch, self.num_classes, reference=reference, **self.options)
+
+    def build(self, reference: bool = False) -> MaskRCNN:
+        """The trained network, in evaluation mode, on the CPU; ``reference`` leaves torchvision's
+        modules where this project has faster ones.
 
         Raises:
             WeightsError: the tensors are not those of this network.
         """
         try:
-            model = build_model(self.arch, self.num_classes, **self.options)
+            model = self.untrained(reference)
             model.load_state_dict(self.model)
         except (RuntimeError, TypeError, ValueError) as error:
             details = " ".join(str(error).split())[:300]

@@ -12,10 +12,11 @@ from PIL import Image, ImageFilter
 
 from my_dataset import read_data
 from nets.mask_rcnn import ARCHITECTURES, anchor_sizes, build_model
-from tools.check import CheckConfig, divided, main
+from tools.check import divided, main
 from utils.command_line import parse
 from utils.data.formats.id_masks import read_id_masks
 from utils.data.records import instance_masks
+from utils.doctor.config import CheckConfig
 from utils.doctor.findings import Kind
 from utils.exit_codes import run
 

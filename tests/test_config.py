@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tools.check import CheckConfig
 from utils import config
 from utils.command_line import as_arguments, build_parser, parse
 from utils.config import (
@@ -21,6 +20,7 @@ from utils.config import (
     TrainConfig,
     to_dict,
 )
+from utils.doctor.config import CheckConfig
 from utils.options import from_dict, options_of
 from utils.prediction.config import PredictConfig
 
@@ -36,7 +36,7 @@ OPTIONS = {
         "workers", "worker-timeout", "resume", "dry-run", "freeze", "stages", "channels",
         "normalize", "anchors", "augment", "steps-per-epoch", "accumulate", "scale-lr",
         "sync-norm", "balance-classes", "group-aspects", "ema", "patience", "time-limit",
-        "save-every", "deterministic",
+        "save-every", "deterministic", "cache",
     },
     config.TestConfig: COMMON | {
         "weights", "data", "split", "output", "workers", "worker-timeout", "predictions", "compare",
@@ -174,6 +174,7 @@ WRONG = [
     ({"min_size": 31}, "--min-size is 31, must be at least 32"),
     ({"workers": -2}, "--workers is -2"),
     ({"keep": -1}, "--keep is -1"),
+    ({"cache": -2}, "--cache is -2, must be at least -1"),
     ({"seed": -1}, "--seed is -1"),
     ({"min_size": 900, "max_size": 800}, "--max-size 800 is below --min-size 900"),
     ({"lr": 0.0}, "--lr is 0.0, must be above 0"),

@@ -19,7 +19,8 @@ from pycocotools.coco import COCO
 from my_dataset import read_data
 from utils.config import ConfigError
 from utils.conversion import converted_images, label_png_files
-from utils.conversion.convert import FORMATS, convert
+from utils.conversion.config import FORMATS
+from utils.conversion.convert import convert
 from utils.conversion.drawn_outlines import one_polygon, polygons_of
 from utils.data.contours import trace
 from utils.data.images import load_image

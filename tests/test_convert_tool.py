@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from my_dataset import read_data
-from tools.convert import ConvertConfig, main
+from tools.convert import main
 from utils.command_line import parse
+from utils.conversion.config import ConvertConfig
 from utils.data.records import instance_masks
 from utils.exit_codes import run
 

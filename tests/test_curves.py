@@ -15,7 +15,8 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from utils.config import SHAPES_RECIPE, TrainConfig
 from utils.drawing import PANEL_SIDE, panel
-from utils.evaluation.matches import AREAS, IOU_THRESHOLDS, Matches
+from utils.evaluation.coco_parameters import AREAS, IOU_THRESHOLDS
+from utils.evaluation.matches import Matches
 from utils.training.curves import MOST_PR_CURVES, SCORES, Curves, score_counts
 from utils.training.hparams import COLUMNS_SHOWN, METRICS, compared_settings
 from utils.training.panels import COLUMNS, MOST_IMAGES

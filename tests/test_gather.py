@@ -14,11 +14,12 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from tools.gather import GatherConfig, default_pattern, main, name_problems
+from tools.gather import default_pattern, main
 from utils.command_line import parse
 from utils.config import ConfigError
 from utils.data import images
 from utils.exit_codes import run
+from utils.gathering.config import GatherConfig, name_problems
 from utils.gathering.journal import NAME
 
 PNG, JPEG = answers.picture(1), answers.picture(2, "JPEG")

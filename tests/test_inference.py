@@ -13,9 +13,11 @@ from torch.testing import assert_close
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
+from nets.class_thresholds import set_class_thresholds
 from nets.detect import detect
 from nets.inference import ready_for_inference
 from nets.mask_rcnn import build_model
+from nets.winograd import WinogradConv2d
 
 ARCHS = (
     "maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2", "maskrcnn_resnet18_fpn_small",
@@ -54,10 +56,9 @@ def iou(rle, mask):
 @pytest.mark.parametrize("arch", ARCHS)
 @torch.inference_mode()
 def test_it_predicts_what_torchvision_does(arch):
-    model, images = make_model(arch), make_images()
-    wanted = MaskRCNN.forward(copy.deepcopy(model), images)
-    threshold = model.roi_heads.score_thresh
-    ready = ready_for_inference(model, torch.float32, (threshold,) * 2)
+    images = make_images()
+    wanted = MaskRCNN.forward(make_model(arch, reference=True), images)
+    ready = ready_for_inference(make_model(arch), torch.float32)
     predictions, _ = detect(ready, images)
     assert sum(len(one["scores"]) for one in wanted) > 3
     for found, expected in zip(predictions, wanted, strict=True):
@@ -72,9 +73,8 @@ def test_it_predicts_what_torchvision_does(arch):
 
 @torch.inference_mode()
 def test_what_is_below_its_threshold_costs_no_mask():
-    ready = ready_for_inference(
-        make_model("maskrcnn_resnet18_fpn_small"), torch.float32, (2.0, 2.0)
-    )
+    ready = ready_for_inference(make_model("maskrcnn_resnet18_fpn_small"), torch.float32)
+    set_class_thresholds(ready.roi_heads, (2.0, 2.0))
     counts = []
     ready.roi_heads.mask_head.register_forward_hook(
         lambda _, given, __: counts.append(len(given[0]))
@@ -93,11 +93,22 @@ def test_nothing_is_left_to_train_or_to_normalise():
     assert weights == {torch.bfloat16}
 
 
+def test_in_bfloat16_large_convolutions_are_winograds():
+    def count(dtype):
+        ready = ready_for_inference(make_model("maskrcnn_resnet50_fpn"), dtype)
+        return sum(isinstance(part, WinogradConv2d) for part in ready.modules())
+
+    # Of the body 5 of stage 4 and 2 of stage 5, the others have fewer channels or a stride; of the
+    # FPN 4, of the RPN 1, of the mask head 4.
+    assert count(torch.bfloat16) == 5 + 2 + 4 + 1 + 4
+    assert count(torch.float32) == 0
+
+
 @torch.inference_mode()
 def test_cast_weights_give_what_autocast_does():
     model, images = make_model("maskrcnn_resnet18_fpn_small", rpn_score_thresh=0.0), make_images()
-    folded = ready_for_inference(copy.deepcopy(model), torch.float32, (0.05, 0.05))
-    cast = ready_for_inference(model, torch.bfloat16, (0.05, 0.05))
+    folded = ready_for_inference(copy.deepcopy(model), torch.float32)
+    cast = ready_for_inference(model, torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         predictions = [detect(one, images)[0] for one in (folded, cast)]
     for one, other in zip(*predictions, strict=True):

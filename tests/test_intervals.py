@@ -12,6 +12,7 @@ from test_coco_evaluator import A, B, by_hand, predicted, random_case, record_se
 
 from utils.evaluation.average_precision import average_precision
 from utils.evaluation.coco_evaluator import CocoEvaluator
+from utils.evaluation.coco_parameters import AREAS, IOU_THRESHOLDS
 from utils.evaluation.intervals import (
     Interval,
     ap_intervals,
@@ -21,7 +22,7 @@ from utils.evaluation.intervals import (
     interval_of,
     resamples,
 )
-from utils.evaluation.matches import AREAS, IOU_THRESHOLDS, Matches
+from utils.evaluation.matches import Matches
 
 
 def mean_over(values):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import resource
+import subprocess
 import sys
 import threading
 import time
@@ -48,6 +50,28 @@ def test_a_meter_sees_what_is_given_back_again():
         gone = resident_memory() - meter.start
         assert 190 * MB < meter.peak < 300 * MB
     assert gone < 100 * MB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's")
+def test_kept_memory_stays_with_the_process():
+    """In a process of its own, as it is for good. Block by block, as a training frees them."""
+    code = """
+import torch
+from utils.memory import keep_freed_memory, resident_memory
+if {keep}:
+    keep_freed_memory()
+blocks = [torch.ones(2**20) for _ in range(50)]
+most = resident_memory()
+blocks.clear()
+print((most - resident_memory()) // 2**20)
+"""
+    given_back = [
+        int(subprocess.run([sys.executable, "-c", code.format(keep=keep)], check=True,
+                           capture_output=True, text=True).stdout)
+        for keep in (False, True)
+    ]  # fmt: skip
+    assert given_back[0] > 150
+    assert given_back[1] < 50
 
 
 def test_a_meter_starts_at_what_is_already_taken():

@@ -58,6 +58,19 @@ def test_from_scratch_everything_trains(data):
     assert all(numbers == {"training": 41, "testing": 20} for numbers in kept.values())
 
 
+def test_the_reference_has_torchvisions_modules_and_full_size_masks(drawn_pennfudan):
+    config = settings(data=str(drawn_pennfudan), reference=True)
+    data = open_configured(config)
+    network = open_network(config, data)
+    weights = WeightsFile(SMALL, 2, ("person",), network.model.state_dict(), network.options)
+    saved = replace(config, freeze=network.freeze)
+    again = reopen_network(saved, SavedRun(None, weights, {}, saved))
+    for model in (network.model, again.model):
+        kinds = {type(module).__module__.split(".")[0] for module in model.modules()}
+        assert kinds == {"torch", "torchvision"}
+    assert isinstance(data.train[0][1]["masks"], torch.Tensor)
+
+
 def test_its_options_build_it_again(data):
     network = open_network(settings(), data)
     again = build_model(SMALL, 2, **network.options)

@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 
 import utils.data_parts
+import utils.open_data
 import utils.open_judged_data
 from my_dataset import read_data
+from utils.config import TrainConfig
 from utils.data.epoch_batches import SampleKey
 from utils.data.records import DataError
 from utils.data.splits import make_folds, make_split
 from utils.data.transforms import AUGMENTATIONS
-from utils.open_data import open_training_data
+from utils.open_data import cache_size, open_configured, open_training_data
 from utils.open_judged_data import open_evaluation_data
 
 
@@ -423,3 +425,24 @@ def test_an_empty_part_is_refused(drawn_pennfudan):
     description["split"]["val"] = []
     with pytest.raises(DataError, match=r"no image to look at in this part \(val\).*--split"):
         open_evaluation_data(description, ("person",), part="val")
+
+
+@pytest.mark.parametrize(("processes", "size"), [("1", 3 * 2**20), ("4", 3 * 2**18)])
+def test_processes_of_a_machine_divide_the_cache(monkeypatch, processes, size):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert cache_size(3) == size
+    assert cache_size(0) == 0
+
+
+@pytest.mark.parametrize(("system", "size"), [("linux", 1000), ("darwin", 0), ("win32", 0)])
+def test_the_cache_is_an_eighth_of_what_is_free_where_that_is_told(monkeypatch, system, size):
+    monkeypatch.setattr(utils.open_data.sys, "platform", system)
+    monkeypatch.setattr(utils.open_data, "free_host_memory", lambda: 8000)
+    assert cache_size(-1) == size
+
+
+@pytest.mark.parametrize(("megabytes", "kept"), [(1, 6), (0, 0)])
+def test_both_sides_keep_their_pictures_in_one_cache(drawn_pennfudan, megabytes, kept):
+    data = open_configured(TrainConfig(data=str(drawn_pennfudan), cache=megabytes))
+    assert all(sample for side in (data.train, data.val, data.shortened(1).val) for sample in side)
+    assert len(data.train.cache.kept) == len(data.val.cache.kept) == kept

@@ -52,6 +52,16 @@ def test_it_knows_its_classes(predictor):
     assert not predictor.model.training
 
 
+def test_the_reference_is_torchvisions_network_and_finds_the_same(predictor, weights):
+    reference = Predictor(weights, torch.device("cpu"), FP32, score_threshold=0.0, reference=True)
+    kinds = {type(module).__module__.split(".")[0] for module in reference.model.modules()}
+    assert kinds == {"torch", "torchvision"}
+    (found,), (wanted,) = (one.predict([picture()]) for one in (predictor, reference))
+    assert len(wanted["scores"]) == 5
+    for field in ("boxes", "scores"):
+        torch.testing.assert_close(found[field], wanted[field], rtol=1e-4, atol=1e-4)
+
+
 def test_the_threshold_is_the_files_unless_one_is_given(predictor, weights):
     scores = predictor(picture())["scores"]
     between = float(scores[1:3].mean())

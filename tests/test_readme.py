@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tools.check import CheckConfig
-from tools.convert import ConvertConfig
-from tools.gather import GatherConfig
 from utils import config
 from utils.command_line import build_parser
+from utils.conversion.config import ConvertConfig
+from utils.doctor.config import CheckConfig
+from utils.gathering.config import GatherConfig
 from utils.prediction.config import PredictConfig
 
 ROOT = Path(__file__).resolve().parent.parent

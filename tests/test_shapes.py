@@ -5,8 +5,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.ops import nms
 
 from utils.data.records import instance_masks
 from utils.data.shapes import (
@@ -93,6 +95,17 @@ def test_crowded_shapes_are_thinned_the_later_one_staying(seed):
     kept = _thin_out(centres, half_sides)
     assert kept == expected
     assert all(box_iou(boxes[i], boxes[j]) <= 0.3 for i, j in combinations(kept, 2))
+
+
+def test_thinning_is_torchvisions():
+    rng = np.random.default_rng(0)
+    scenes = [(rng.integers(20, 108, (4, 2)), rng.integers(20, 33, 4)) for _ in range(200)]
+    scenes.append((np.array([[50, 50], [78, 50]]), np.array([26, 26])))  # their IoU is 0.3
+    for centres, half_sides in scenes:
+        boxes = np.concatenate([centres - half_sides[:, None], centres + half_sides[:, None]], 1)
+        later_first = torch.arange(len(boxes), dtype=torch.float32)
+        kept = nms(torch.from_numpy(boxes).float(), later_first, iou_threshold=0.3)
+        assert _thin_out(centres, half_sides) == sorted(kept.tolist())
 
 
 def test_one_number_is_one_scene():

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from nets.freezing import PartError
 from nets.mask_rcnn import build_model
 from utils.config import TrainConfig
-from utils.training.stages import (
-    EXAMPLE,
-    Stage,
-    describe_stages,
-    read_stages,
-    stage_at,
-    stage_problems,
-)
+from utils.training.stage_text import EXAMPLE, Stage, stage_problems
+from utils.training.stages import describe_stages, read_stages, stage_at
 
 
 def config(**changes) -> TrainConfig:

@@ -1,5 +1,6 @@
 """torch and torchvision that do not fit each other are named before anything else fails."""
 
+import gc
 import subprocess
 import sys
 from importlib import metadata
@@ -34,6 +35,8 @@ def test_misfit_is_the_torch_that_torchvision_asks_for(torch_version, requires, 
 
 def test_the_installed_pair_fits():
     check_torch_pair()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0  # what is frozen is not taken down in order in the end
 
 
 @pytest.mark.parametrize("missing", ["torch", "torchvision"])
@@ -87,6 +90,7 @@ def test_a_pair_that_fails_at_import_is_explained(error, monkeypatch):
 
     for part in ("torch 2.15.0", "torchvision 0.30.0", str(error), "--force-reinstall"):
         assert part in str(caught.value)
+    assert gc.isenabled()
 
 
 BROKEN = """
@@ -96,15 +100,19 @@ class Broken:
         if name == "torchvision":
             raise RuntimeError("operator torchvision::nms does not exist")
 sys.meta_path.insert(0, Broken())
-import {module}
+{statement}
 """
 
 
-@pytest.mark.parametrize("module", ["my_dataset", "train", "test", "predict"])
-def test_a_broken_pair_is_one_sentence_wherever_it_is_imported_first(module):
+@pytest.mark.parametrize(
+    "statement",
+    ["from my_dataset import PennFudanDataset", "import train", "import test", "import predict",
+     "import tools.check", "import tools.convert"],
+)  # fmt: skip
+def test_a_broken_pair_is_one_sentence_wherever_it_is_imported_first(statement):
     root = Path(__file__).resolve().parent.parent
     ended = subprocess.run(
-        [sys.executable, "-c", BROKEN.format(module=module)],
+        [sys.executable, "-c", BROKEN.format(statement=statement)],
         cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 1

@@ -450,10 +450,8 @@ def theirs():
 
 
 def assert_predicts_as(theirs, loaded, images):
-    ours = loaded.build()
+    ours = loaded.build(reference=True)  # the fast modules differ in the last bits
     ours.transform = theirs.transform  # a plain file does not say at which size
-    for part in ("box_roi_pool", "mask_roi_pool"):  # ours differs in the last bits
-        setattr(ours.roi_heads, part, getattr(theirs.roi_heads, part))
     ours.roi_heads.detections_per_img = theirs.roi_heads.detections_per_img
     for found, wanted in zip(ours(images), theirs(images), strict=True):
         assert len(wanted["scores"]) > 0

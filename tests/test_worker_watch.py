@@ -204,7 +204,7 @@ def start(command, *arguments):
 
 SAME_BATCHES = """
 multiprocessing.set_start_method(sys.argv[2])
-multiprocessing.set_forkserver_preload(["my_dataset"])
+multiprocessing.set_forkserver_preload(["utils.data.instance_dataset"])
 data = read_id_masks(sys.argv[1])
 def epochs(workers):
     dataset = InstanceDataset(data, train_transforms(), seed=3, compact_masks=True)

@@ -10,16 +10,21 @@ which would stop a training run, end it with exit code 4. The data set itself is
 
 from __future__ import annotations
 
+from utils.command_line import parse
+from utils.doctor.config import CheckConfig
+
+if __name__ == "__main__":  # before torch is imported: that takes seconds, --help shall not
+    settings = parse(CheckConfig, None, __doc__)
+
+import nets.torch_pair  # noqa: F401  # isort: skip  (first: checks that torchvision fits torch)
+
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import nets  # noqa: F401  (before all that needs torchvision: checks that it fits torch)
-from nets.mask_rcnn import ARCHITECTURES, anchor_sizes
-from utils.command_line import parse
-from utils.config import ConfigError, DataConfig, TrainConfig
-from utils.conversion.convert import FORMATS, check_apart, convert
+from nets.mask_rcnn import anchor_sizes
+from utils.conversion.config import FORMATS
+from utils.conversion.convert import check_apart, convert
 from utils.data.images import limit_pixels
 from utils.data.records import DataError, RecordSet
 from utils.data_parts import WHOLE, places_of, read_parts
@@ -31,36 +36,8 @@ from utils.doctor.repair import repaired
 from utils.doctor.summary import class_table, part_table, text_table
 from utils.exit_codes import run
 from utils.folders import new_folder, safe_name
-from utils.options import argument, option
 
 ALL = "all"  # what the only part of an undivided set is called
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckConfig(DataConfig):
-    """Settings of tools.check."""
-
-    data: Path = argument("labelled folder or annotation file, also one that comes in parts")
-    val_data: Path | None = option(None, "a separate labelled folder that is held out")
-    arch: str = option(
-        TrainConfig.arch, "network whose anchors objects are held against",
-        choices=tuple(ARCHITECTURES),
-    )  # fmt: skip
-    min_size: int = option(TrainConfig.min_size, "shorter side of the network's input in pixels")
-    max_size: int = option(TrainConfig.max_size, "longer side of the network's input at most")
-    channels: int = option(TrainConfig.channels, "channels of the images")
-    output: Path | None = option(None, "folder for the page; runs/check/<name> by default")
-    fix_to: Path | None = option(None, "write a repaired copy into this new folder")
-
-    def __post_init__(self) -> None:
-        if self.channels < 1:
-            raise ConfigError(f"--channels is {self.channels}, must be at least 1")
-        if not 0 < self.min_size <= self.max_size:
-            raise ConfigError(
-                f"--min-size {self.min_size} must be above 0 and at most --max-size {self.max_size}"
-            )
-        if self.fix_to and self.fix_to.exists():
-            raise ConfigError(f"--fix-to {self.fix_to}: exists, name a new folder")
 
 
 def main(config: CheckConfig) -> None:
@@ -127,4 +104,4 @@ def fix(parts: Mapping[str, RecordSet], looks: Looks, unused: int, folder: Path)
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, parse(CheckConfig, None, __doc__)))
+    sys.exit(run(main, settings))

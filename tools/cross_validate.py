@@ -25,9 +25,7 @@ from utils.command_line import build_parser, parse
 from utils.config import TrainConfig, to_dict
 from utils.data.images import limit_pixels
 from utils.data.records import DataError
-from utils.exit_codes import INTERRUPTED, run
 from utils.folders import new_folder, numbered, safe_name, write_json
-from utils.open_data import open_configured
 
 FOLDS = 5
 TRAIN = Path(__file__).resolve().parent.parent / "train.py"
@@ -114,6 +112,8 @@ def main(config: TrainConfig, argv: Sequence[str]) -> None:
 
 def fingerprint_of(config: TrainConfig) -> str:
     """Read the data as train.py will; what is wrong with it is told before anything is trained."""
+    from utils.open_data import open_configured  # needs torch, which parsing does not wait for
+
     return open_configured(config).split.data_fingerprint
 
 
@@ -270,7 +270,10 @@ def read_arguments(argv: Sequence[str]) -> TrainConfig:
 
 def command(argv: Sequence[str]) -> int:
     """Run the tool; returns its exit code."""
-    code = run(lambda config: main(config, argv), read_arguments(argv))
+    config = read_arguments(argv)
+    from utils.exit_codes import INTERRUPTED, run  # needs torch, which parsing does not wait for
+
+    code = run(lambda config: main(config, argv), config)
     if code == INTERRUPTED:
         again = shlex.join(["python", "-m", "tools.cross_validate", *argv])
         print(f"to go on with the fold that was interrupted: {again}", file=sys.stderr)

@@ -11,53 +11,30 @@ command again goes on where it ended and tries what failed once more.
 
 from __future__ import annotations
 
-import math
+from utils.command_line import parse
+from utils.gathering.config import LONGEST_NAME, GatherConfig
+
+if __name__ == "__main__":  # before torch is imported: that takes seconds, --help shall not
+    settings = parse(GatherConfig, None, __doc__)
+
 import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.command_line import parse
-from utils.config import CommandConfig, ConfigError
-from utils.data.images import IMAGE_SUFFIXES, limit_pixels
+from utils.config import ConfigError
+from utils.data.images import limit_pixels
 from utils.data.records import DataError, first_ten
 from utils.exit_codes import run
 from utils.folders import safe_name
 from utils.gathering import journal
 from utils.gathering.download import Limits, plain
-from utils.gathering.gatherer import NUMBER, Gatherer, file_stem
+from utils.gathering.gatherer import Gatherer
 from utils.gathering.journal import Journal, JournalEntry
 from utils.gathering.source_list import read_sources
-from utils.options import argument, option
-
-LONGEST_NAME = 100  # characters, so that it fits every file system in every script
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatherConfig(CommandConfig):
-    """Settings of tools.gather."""
-
-    sources: Path = argument("text file with one address or path per line, or a folder")
-    folder: Path = argument("folder for the pictures and gathered.csv")
-    name_pattern: str = option("", "file name with a number: car_{:04d}; the folder's by default")
-    jobs: int = option(4, "downloads at a time", short="-j")
-    timeout: float = option(10.0, "seconds to wait for a connection or for the next bytes")
-    time_limit: float = option(60.0, "seconds that one file may take")
-    max_bytes: int = option(100_000_000, "refuse files larger than this")
-
-    def __post_init__(self) -> None:
-        problems = [
-            f"--{name.replace('_', '-')} is {getattr(self, name)}, must be above 0"
-            for name in ("jobs", "timeout", "time_limit", "max_bytes", "max_pixels")
-            if not 0 < getattr(self, name) < math.inf
-        ]
-        problems += name_problems(self.name_pattern)
-        if problems:
-            raise ConfigError("; ".join(problems))
 
 
 def main(config: GatherConfig) -> None:
@@ -89,21 +66,6 @@ def main(config: GatherConfig) -> None:
     print("\n".join([*lines, f"journal: {folder / journal.NAME}"]))
 
 
-def name_problems(pattern: str) -> list[str]:
-    """What is wrong with a ``--name-pattern``; the empty one stands for the default."""
-    if not pattern:
-        return []
-    problems = []
-    stem = file_stem(pattern, 1)
-    if len(NUMBER.findall(pattern)) != 1 or "{" in stem or "}" in stem:
-        problems.append(f"--name-pattern {pattern!r} needs one number, {{:04d}} or {{}}")
-    if safe_name(stem) != stem or len(stem) > LONGEST_NAME:
-        problems.append(f"--name-pattern {pattern!r} is no file name on every system")
-    if Path(stem).suffix.lower() in IMAGE_SUFFIXES:
-        problems.append(f"--name-pattern {pattern!r}: leave the suffix out, the format gives it")
-    return problems
-
-
 def default_pattern(folder: Path) -> str:
     """``cars_{:04d}`` for the folder ``cars``."""
     name = safe_name(folder.resolve().name).replace("{", "_").replace("}", "_")
@@ -131,4 +93,4 @@ def left_out(entries: Sequence[JournalEntry]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, parse(GatherConfig, None, __doc__)))
+    sys.exit(run(main, settings))

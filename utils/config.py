@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from my_dataset import READERS
-from nets.mask_rcnn import ARCHITECTURES
+from nets.architectures import ARCHITECTURES
+from utils.data.augmentation import AUGMENTATIONS, DEFAULT_AUGMENTATION
 from utils.data.read_options import ReadOptions
 from utils.data.shapes import EPOCH_SCENES
 from utils.data.shapes import NAME as SHAPES
 from utils.data.splits import draw_problems
-from utils.data.transforms import AUGMENTATIONS, DEFAULT_AUGMENTATION
-from utils.evaluation.matches import MOST_DETECTIONS
-from utils.evaluation.operating_point import parse_rule
+from utils.evaluation.coco_parameters import MOST_DETECTIONS
+from utils.evaluation.threshold_rule import parse_rule
 from utils.options import option, options_of
-from utils.training.stages import stage_problems
+from utils.training.stage_text import stage_problems
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 FORMATS = ("auto", *READERS)
@@ -72,6 +72,9 @@ class CommonConfig(DataConfig):
         "number format of convolutions; auto is bf16 where the device is fast at it, else fp32",
         choices=("auto", *PRECISIONS),
     )
+    reference: bool = option(
+        False, "torchvision's own modules where there are faster ones here, to compare"
+    )
     output_root: Path = option(Path(), "folder that holds runs/, weights/ and logs/")
 
 
@@ -101,7 +104,7 @@ class TrainConfig(LoadingConfig):
         None, "go on with an interrupted run: its last.pth; alone, the newest run", bare=NEWEST
     )
     dry_run: bool = option(False, "try everything in two steps and two images, and leave nothing")
-    arch: str = option("maskrcnn_resnet50_fpn", "network", choices=tuple(ARCHITECTURES))
+    arch: str = option("maskrcnn_resnet50_fpn", "network", choices=ARCHITECTURES)
     weights: str = option(
         "auto",
         "start from coco, imagenet, none, or a .pth file; auto is coco, for shapes none",
@@ -128,6 +131,10 @@ class TrainConfig(LoadingConfig):
     augment: str = option(
         DEFAULT_AUGMENTATION, "how training images are varied", choices=tuple(AUGMENTATIONS)
     )
+    cache: int = option(
+        -1, "megabytes of decoded pictures to keep in memory, per machine; -1 is an eighth of what "
+        "is free, 0 keeps none",
+    )  # fmt: skip
     epochs: int = option(10, "passes over the training images")
     steps_per_epoch: int = option(0, "batches that count as an epoch; 0 is all images once")
     batch_size: int = option(
@@ -203,7 +210,7 @@ _AT_LEAST = {
     "proposals": 1, "epoch_scenes": 1, "keep": 0, "workers": -1, "worker_timeout": 1,
     "lr_step": 1, "warmup": 0, "seed": 0, "clip_norm": 0, "weight_decay": 0, "channels": 1,
     "steps_per_epoch": 0, "accumulate": 1, "patience": 0, "time_limit": 0,
-    "save_every": 0,
+    "save_every": 0, "cache": -1,
 }  # fmt: skip
 
 # Measured in docs/results.md: a small network from scratch, on fresh scenes.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
@@ -12,11 +14,16 @@ from my_dataset import InstanceDataset, ShapesDataset
 from utils.config import TrainConfig
 from utils.data import shapes
 from utils.data.channels import RGB
+from utils.data.picture_cache import PictureCache
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, RecordSet, refuse
 from utils.data.splits import Split, make_folds, make_split, own_split, read_split
 from utils.data.transforms import AUGMENTATIONS, DEFAULT_AUGMENTATION, train_transforms
 from utils.data_parts import TRAIN, VAL, places_of, read_parts
+from utils.memory import free_host_memory
+
+# Of the free memory; --batch-size auto may fill 0.8 of it on a CPU.
+CACHE_SHARE = 1 / 8
 
 
 class TrainingData(NamedTuple):
@@ -65,6 +72,8 @@ def open_training_data(
     seed: int = 0,
     channels: int = RGB,
     check_always: bool = False,
+    compact_masks: bool = True,
+    cache: PictureCache | None = None,
     problems: list[str] | None = None,
 ) -> TrainingData:
     """Training and validation data of a folder or of the built-in ``shapes``.
@@ -72,23 +81,22 @@ def open_training_data(
     Held out is what ``val_data`` or ``split_file`` say; else ``fold`` (1..``folds``) of so many, or
     with ``group_by`` whole groups; else what the data set's own folders or files say; else a part
     that is drawn with the seed. Of a set in two folders, a split file, folds and groups divide the
-    training part alone. Training images are varied as ``augment`` of ``AUGMENTATIONS`` says. With
-    ``problems``, images that cannot be used are left out, and what is wrong with them is appended.
+    training part alone. Training images are varied as ``augment`` of ``AUGMENTATIONS`` says. The
+    ``cache`` keeps pictures. ``problems`` takes what is wrong with images, which are left out then.
 
     Raises:
         DataError: the data is wrong, or the split is of another data set.
     """
     loading: dict[str, Any] = {
         "check_always": check_always,
-        "compact_masks": True,
+        "compact_masks": compact_masks,
         "channels": channels,
     }
     varying = _variation(augment, seed)
     train: InstanceDataset
-    val: InstanceDataset
     if data == shapes.NAME:
         train = ShapesDataset(epoch_scenes, **varying, **loading)
-        val = ShapesDataset(shapes.HELD_OUT, held_out=True, **loading)
+        val: InstanceDataset = ShapesDataset(shapes.HELD_OUT, held_out=True, **loading)
         split = Split((), val.data.names(), seed, val.data.fingerprint())
         return TrainingData(train, val, split, data, data)
     places = places_of(Path(data), val_data, format)
@@ -97,7 +105,7 @@ def open_training_data(
         refuse(problems, data)
     source, val_source = (str(places.get(part, data)) for part in (TRAIN, VAL))
     records = next(iter(parts.values()))
-    notes: list[str] = []
+    notes = []
     if VAL in parts and (split_file or folds or group_by):
         notes.append(f"{val_source} is left alone: {source} is divided")
         del parts[VAL]
@@ -110,8 +118,8 @@ def open_training_data(
         train_records, val_records = records.subset(split.train), records.subset(split.val)
     _check_something_to_learn(train_records)
     notes += _split_notes(records, split)
-    train = InstanceDataset(train_records, **varying, **loading)
-    val = InstanceDataset(val_records, **loading)
+    train = InstanceDataset(train_records, **varying, **loading, cache=cache)
+    val = InstanceDataset(val_records, **loading, cache=cache)
     return TrainingData(train, val, split, source, val_source, options, tuple(notes))
 
 
@@ -132,8 +140,18 @@ def open_configured(config: TrainConfig, problems: list[str] | None = None) -> T
         seed=config.seed,
         channels=config.channels,
         check_always=config.debug,
+        compact_masks=not config.reference,
+        cache=PictureCache(cache_size(config.cache)),
         problems=problems,
     )
+
+
+def cache_size(megabytes: int) -> int:
+    """Bytes of pictures that this process and those that load for it may keep, of ``--cache``
+    for a machine; -1 is an eighth of the memory that is free, none where no system tells it."""
+    if megabytes >= 0:
+        return megabytes * 2**20 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return int(CACHE_SHARE * free_host_memory()) if sys.platform == "linux" else 0
 
 
 def _variation(augment: str, seed: int) -> dict[str, Any]:

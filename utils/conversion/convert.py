@@ -19,8 +19,6 @@ from utils.conversion.yolo_files import yolo_files
 from utils.data.formats.labelme import find_labelme
 from utils.data.records import DataError, ImageRecord, RecordSet
 
-FORMATS = ("coco", "labelme", "id-masks", "yolo", "label-png")
-DRAWN = ("coco", "labelme", "yolo")  # with outlines, which can be simplified
 LISTED = ("labelme", "id-masks", "label-png")  # with a list of classes, a line for each
 FLAT = ("labelme", "label-png")  # without folders in folders
 
@@ -48,7 +46,7 @@ def convert(
         data: the records, or several sets by the name of the part that each is (``train``,
             ``val``), which get folders of these names. A set that is divided by itself
             (``given_split``) stays so.
-        to: one of ``FORMATS``.
+        to: one of ``utils.conversion.config.FORMATS``.
         folder: where to; made if it is not there. The data must not lie in it, nor it in the data.
         simplify: pixels that an outline traced from a mask may be off, to have fewer corners.
         size: width and height that pictures are shrunk to fit into.

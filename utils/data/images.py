@@ -168,7 +168,7 @@ def check_resizable(height: int, width: int, min_size: int, max_size: int) -> No
 def to_channels(picture: Image.Image, channels: int, path: Path | str) -> np.ndarray:
     """The pixels of an opened picture, upright, as ``load_image`` gives them."""
     if channels == RGB:
-        return to_rgb(ImageOps.exif_transpose(picture))
+        return to_rgb(_upright(picture))
     return picture_channels(picture, channels, path)
 
 
@@ -177,7 +177,15 @@ def to_rgb(picture: Image.Image) -> np.ndarray:
     if picture.mode in ("I", "F") or picture.mode.startswith(DEEP_MODE):
         grey = _to_8_bits(np.asarray(picture))
         return np.repeat(grey[:, :, None], RGB, axis=2)
-    return np.array(on_white(picture).convert("RGB"))  # a copy that may be written to
+    opaque = on_white(picture)
+    # A copy that may be written to, and the only one: convert() makes one even of RGB.
+    return np.array(opaque if opaque.mode == "RGB" else opaque.convert("RGB"))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture as its EXIF data turn it; itself, not a copy as Pillow gives, if they do not."""
+    turn = picture.getexif().get(ORIENTATION_TAG, 1)
+    return picture if turn == 1 else ImageOps.exif_transpose(picture)
 
 
 def _decoded(read: Callable[[Image.Image], Any], picture: Image.Image, path: Path | str) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from pycocotools import mask as coco_mask
 from torch import Tensor
 from torchvision import tv_tensors
 
 from nets.contract import CompactMasks, Target
-from utils.data.mask_crops import crop_mask
+from utils.data.mask_crops import crop_rles, to_rles
 from utils.data.records import ImageRecord
 
 # What is left of a cut object is no longer taught if it is less than this; a sliver of a sleeve
@@ -21,19 +22,21 @@ def record_target(record: ImageRecord, compact_masks: bool = False) -> Target:
     Crowd regions are left out, and so are objects without a pixel.
     """
     size = (record.height, record.width)
-    crops = [(i.label, crop_mask(i, *size)) for i in record.instances if not i.iscrowd]
-    kept = [(label, crop) for label, crop in crops if crop is not None]
+    objects = [one for one in record.instances if not one.iscrowd]
+    rles = to_rles([one.segmentation for one in objects], *size)
+    found = zip(objects, rles, crop_rles(rles), strict=True)
+    kept = [(one.label, rle, crop) for one, rle, crop in found if crop is not None]
     masks = CompactMasks.from_crops(
-        [torch.from_numpy(crop.mask) for _, crop in kept],
-        [(crop.x, crop.y) for _, crop in kept],
+        [torch.from_numpy(crop.mask) for _, _, crop in kept],
+        [(crop.x, crop.y) for _, _, crop in kept],
         size,
     )
     return Target(
         boxes=tv_tensors.BoundingBoxes(_crop_boxes(masks), format="XYXY", canvas_size=size),
-        labels=torch.tensor([label for label, _ in kept], dtype=torch.int64),
+        labels=torch.tensor([label for label, _, _ in kept], dtype=torch.int64),
         masks=masks if compact_masks else tv_tensors.Mask(masks.dense()),
         image_id=record.image_id,
-        area=torch.tensor([float(crop.mask.sum()) for _, crop in kept], dtype=torch.float32),
+        area=torch.tensor([coco_mask.area(rle) for _, rle, _ in kept], dtype=torch.float32),
         iscrowd=torch.zeros(len(kept), dtype=torch.int64),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from nets.contract import CompactMasks, Target
+from utils.data.augmentation import AUGMENTATIONS, DEFAULT_AUGMENTATION
 from utils.data.scale_jitter import ScaleJitter
 from utils.data.targets import changed_target
 
@@ -68,42 +69,23 @@ class ColorJitter(nn.Module):
         return tv_tensors.wrap(self.jitter(planes).view(image.shape), like=image), target
 
 
-class Augmentation(NamedTuple):
-    """How training samples are varied."""
-
-    geometry: tuple[nn.Module, ...] = ()  # of image and target; it sees the pixels as read
-    pixels: tuple[nn.Module, ...] = ()  # of the image alone, in floats 0..1
-    copy_paste: float = 0.0  # how probable it is that objects of a second sample are pasted
-
-
-# Hue stays, as colour often tells classes apart, and so does up and down, as people stand upright.
-AUGMENTATIONS = {
-    "none": Augmentation(),
-    "flip": Augmentation((RandomHorizontalFlip(0.5),)),
-    "light": Augmentation(
-        (RandomHorizontalFlip(0.5), ScaleJitter(0.8, 1.25)),
-        (ColorJitter(0.2),),
-    ),
-    "strong": Augmentation(
-        (RandomHorizontalFlip(0.5), ScaleJitter(0.5, 2.0)),
-        (
-            ColorJitter(0.4),
-            v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], p=0.1),
-            v2.RandomApply([v2.GaussianNoise(sigma=0.03)], p=0.1),
-        ),
-        copy_paste=0.5,
-    ),
-    "transpose": Augmentation((RandomTranspose(0.5),)),
-}
-DEFAULT_AUGMENTATION = "flip"  # the tutorial's
-
-
 def train_transforms(augment: str = DEFAULT_AUGMENTATION) -> v2.Transform:
     """What each training sample goes through, by a name in ``AUGMENTATIONS``; floats 0..1 come
     out. Pasting takes two samples and is left to the data set."""
-    augmentation = AUGMENTATIONS[augment]
+    change = AUGMENTATIONS[augment]
     to_float, to_plain = _to_float()
-    return v2.Compose([*augmentation.geometry, to_float, *augmentation.pixels, to_plain])
+    steps: list[nn.Module | None] = [
+        # These see image and target, and the pixels as read.
+        RandomHorizontalFlip(change.flip) if change.flip else None,
+        RandomTranspose(change.transpose) if change.transpose else None,
+        ScaleJitter(*change.scale) if change.scale else None,
+        to_float,
+        ColorJitter(change.jitter) if change.jitter else None,
+        v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], change.blur) if change.blur else None,
+        v2.RandomApply([v2.GaussianNoise(sigma=0.03)], change.noise) if change.noise else None,
+        to_plain,
+    ]
+    return v2.Compose([step for step in steps if step])
 
 
 def eval_transforms() -> v2.Transform:

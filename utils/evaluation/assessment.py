@@ -17,12 +17,8 @@ import torch
 from nets.contract import Prediction, chosen
 from utils.data.records import RecordSet
 from utils.evaluation.agreement import area_agreement, area_sums, count_agreement, count_sums
-from utils.evaluation.coco_evaluator import (
-    MOST_DETECTIONS,
-    CocoEvaluator,
-    Metrics,
-    metrics_of,
-)
+from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics, metrics_of
+from utils.evaluation.coco_parameters import MOST_DETECTIONS
 from utils.evaluation.confusion import confusion_matrix
 from utils.evaluation.error_kinds import ImageErrors, sort_errors
 from utils.evaluation.image_sums import ImageSums, means

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from utils.evaluation.matches import AREAS, IOU_THRESHOLDS, MOST_DETECTIONS, Matches
+from utils.evaluation.coco_parameters import AREAS, IOU_THRESHOLDS, MOST_DETECTIONS
+from utils.evaluation.matches import Matches
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # where COCO reads the precision off
 MOST_NUMBERS = 200_000  # of one array, so that it stays in the cache; more are taken in parts

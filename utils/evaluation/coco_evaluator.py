@@ -21,17 +21,8 @@ from utils.evaluation.average_precision import (
     average_recall,
     mean_of_defined,
 )
-from utils.evaluation.matches import (
-    IOU_50,
-    IOU_75,
-    IOU_TYPES,
-    MOST_DETECTIONS,
-    ImageMatches,
-    Matches,
-    join,
-    match_image,
-    objects_of,
-)
+from utils.evaluation.coco_parameters import IOU_50, IOU_75, IOU_TYPES, MOST_DETECTIONS
+from utils.evaluation.matches import ImageMatches, Matches, join, match_image, objects_of
 from utils.evaluation.voc import voc_ap50
 
 # The twelve numbers of COCOeval.summarize(), in its order.

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.evaluation.coco_parameters import MOST_DETECTIONS
 from utils.evaluation.intervals import RESAMPLES, ROUNDING, ap_resampled, interval_of
-from utils.evaluation.matches import MOST_DETECTIONS, Matches
+from utils.evaluation.matches import Matches
 
 CANNOT_TELL = "cannot tell"
 MOST_IMAGES = 1_000_000  # nobody labels more, so a hint beyond it is none

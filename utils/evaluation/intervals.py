@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.evaluation.average_precision import average_precision, average_recall, mean_of_defined
-from utils.evaluation.matches import ALL, IOU_50, IOU_75, MOST_DETECTIONS, Matches
+from utils.evaluation.coco_parameters import ALL, IOU_50, IOU_75, MOST_DETECTIONS
+from utils.evaluation.matches import Matches
 
 RESAMPLES = 2000
 MOST_DRAWN = 2_500_000  # images in all resamples together; of very many images fewer are drawn

@@ -24,7 +24,7 @@ from nets.mask_paste import paste_masks
 from utils.data.records import ImageRecord, RecordSet, to_rle
 from utils.data.targets import record_target
 from utils.evaluation.coco_evaluator import CocoEvaluator
-from utils.evaluation.matches import AREAS, MOST_DETECTIONS
+from utils.evaluation.coco_parameters import AREAS, MOST_DETECTIONS
 from utils.evaluation.outlines import boundary_iou, iou
 
 MASK_SIDE = 28  # of torchvision's mask head: pooled to 14, then doubled

@@ -9,7 +9,6 @@ gives it an object at IoU 0.5; detections on crowds count neither way.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -18,19 +17,14 @@ import numpy as np
 
 from nets.weights_file import WeightsFile
 from utils.data.records import DataError
-from utils.evaluation.matches import ALL, IOU_50, Matches
+from utils.evaluation.coco_parameters import ALL, IOU_50
+from utils.evaluation.matches import Matches
+from utils.evaluation.threshold_rule import in_words, parse_rule
 
 SCORE_FLOOR = 0.05  # torchvision's box_score_thresh: validation sees no detections below
 SCORE_CEILING = 1.001  # midway to it lies above a score of 1
 DEFAULT = WeightsFile.score_threshold
 UNDEFINED = "-"
-CHOICES = "f1, recall=R or precision=P (above 0, at most 1), false-alarms=X (0 or more)"
-WORDS = {
-    "f1": "best F1",
-    "recall": "recall at least {}",
-    "precision": "precision at least {}",
-    "false-alarms": "at most {} false alarms per image without objects",
-}
 
 
 class Cost(NamedTuple):
@@ -166,35 +160,6 @@ def choose(
         if note:
             notes[name] = note
     return OperatingPoint(rule, thresholds, costs_at(matches, classes, thresholds), notes)
-
-
-def parse_rule(rule: str) -> tuple[str, float]:
-    """The kind of a rule and its number, 0 for ``f1``.
-
-    Raises:
-        ValueError: no such rule; the message names the choices.
-    """
-    kind, _, number = rule.partition("=")
-    try:
-        wish = float(number) if rule != "f1" else 0.0
-    except ValueError:
-        wish = math.nan
-    share = 0 < wish <= 1
-    known = {
-        "f1": rule == "f1",
-        "recall": share,
-        "precision": share,
-        "false-alarms": 0 <= wish < math.inf,
-    }
-    if not known.get(kind, False):
-        raise ValueError(f"{rule!r} is no rule for score thresholds; choose {CHOICES}")
-    return kind, wish
-
-
-def in_words(rule: str) -> str:
-    """``best F1``, ``recall at least 0.95``; a rule that is not known as it is."""
-    kind, _, number = rule.partition("=")
-    return WORDS[kind].format(number) if kind in WORDS else rule
 
 
 def score_curve(matches: Matches, label: int) -> ScoreCurve:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from utils.evaluation.coco_parameters import ALL, IOU_50
 from utils.evaluation.image_sums import ImageSums
-from utils.evaluation.matches import ALL, IOU_50, Matches
+from utils.evaluation.matches import Matches
 
 
 def precision_recall_sums(matches: Matches, thresholds: Sequence[float]) -> dict[str, ImageSums]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from utils.evaluation.assessment import Assessment
-from utils.evaluation.coco_evaluator import MOST_DETECTIONS, VOC_AP50, Metrics, names_of
+from utils.evaluation.coco_evaluator import VOC_AP50, Metrics, names_of
+from utils.evaluation.coco_parameters import IOU_TYPES, MOST_DETECTIONS
 from utils.evaluation.confusion import confusion_text
 from utils.evaluation.error_counts import count_kinds, kinds_table
 from utils.evaluation.intervals import FEWEST_IMAGES, Interval
-from utils.evaluation.matches import IOU_TYPES
-from utils.evaluation.operating_point import cost_table, in_words
+from utils.evaluation.operating_point import cost_table
+from utils.evaluation.threshold_rule import in_words
 
 UNDEFINED = "-"
 

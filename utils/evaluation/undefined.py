@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from utils.evaluation.coco_evaluator import MOST_DETECTIONS, Metrics, names_of
-from utils.evaluation.matches import AREAS, IOU_TYPES, Matches
+from utils.evaluation.coco_evaluator import Metrics, names_of
+from utils.evaluation.coco_parameters import AREAS, IOU_TYPES, MOST_DETECTIONS
+from utils.evaluation.matches import Matches
 
 SIZES = {
     "s": "under 32 x 32 px in area",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.evaluation.matches import ALL, IOU_50, Matches
+from utils.evaluation.coco_parameters import ALL, IOU_50
+from utils.evaluation.matches import Matches
 
 
 def voc_ap50(matches: Matches) -> float:

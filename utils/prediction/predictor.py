@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.transforms.v2.functional import to_dtype
 
+from nets.class_thresholds import set_class_thresholds
 from nets.contract import Prediction
 from nets.detect import detect
 from nets.inference import ready_for_inference
@@ -57,6 +58,7 @@ class Predictor:
         nms_threshold: float | None = None,
         max_detections: int | None = None,
         classes: Sequence[str] = (),
+        reference: bool = False,
     ) -> None:
         """
         Args:
@@ -67,6 +69,7 @@ class Predictor:
             nms_threshold: of two boxes of a class with a higher IoU the surer one stays.
             max_detections: the surest detections of an image that are given.
             classes: names of the classes to look for; all by default.
+            reference: compute with torchvision's own modules.
 
         Raises:
             ConfigError: the model knows no such class, or a number out of range.
@@ -84,7 +87,9 @@ class Predictor:
         self.device = device
         self.precision = precision
         self.batch_size = GPU_BATCH if device.type == "cuda" else 1
-        self._build = partial(_built, weights, self.thresholds, nms_threshold, max_detections)
+        self._build = partial(
+            _built, weights, self.thresholds, nms_threshold, max_detections, reference
+        )
         self.model = self._build(device, precision)
 
     @classmethod
@@ -98,6 +103,7 @@ class Predictor:
         nms_threshold: float | None = None,
         max_detections: int | None = None,
         classes: Sequence[str] = (),
+        reference: bool = False,
     ) -> Predictor:
         """A predictor of a weights file; arguments as those of the class, the device and the number
         format by name.
@@ -112,7 +118,7 @@ class Predictor:
         return cls(
             weights, on, choose_precision(precision, on, weights.precision),
             score_threshold=score_threshold, nms_threshold=nms_threshold,
-            max_detections=max_detections, classes=classes,
+            max_detections=max_detections, classes=classes, reference=reference,
         )  # fmt: skip
 
     @overload
@@ -254,10 +260,14 @@ def _built(
     thresholds: tuple[float, ...],
     nms_threshold: float | None,
     max_detections: int | None,
+    reference: bool,
     device: torch.device,
     precision: Precision,
 ) -> MaskRCNN:
-    model = ready_for_inference(weights.build().to(device), precision.dtype, thresholds)
+    model = weights.build(reference).to(device)
+    set_class_thresholds(model.roi_heads, thresholds)
+    if not reference:
+        ready_for_inference(model, precision.dtype)
     if nms_threshold is not None:
         model.roi_heads.nms_thresh = nms_threshold
     if max_detections is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nets.weights_file import WeightsFile
-from utils.evaluation.operating_point import OperatingPoint, in_words
+from utils.evaluation.operating_point import OperatingPoint
+from utils.evaluation.threshold_rule import in_words
 
 MOST_NAMED = 8  # classes whose thresholds are told
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from utils.evaluation.assessment import Assessment
 from utils.evaluation.matches import Matches
-from utils.evaluation.operating_point import Cost, ScoreCurve, in_words, score_curve
+from utils.evaluation.operating_point import Cost, ScoreCurve, score_curve
+from utils.evaluation.threshold_rule import in_words
 from utils.report.markup import charts, listed, number, paragraph, table
 from utils.report.svg_charts import COLOURS, Axis, Mark, Series, line_chart
 

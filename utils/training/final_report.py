@@ -29,12 +29,14 @@ def report_best(
     device: torch.device,
     precision: Precision,
     processes: Processes,
+    reference: bool = False,
 ) -> None:
     """Write ``metrics.json``, ``intervals.json`` and ``report.html`` into the run's folder.
 
     Args:
         dataset: the held-out images.
         batches: of them, this process's share.
+        reference: judge with torchvision's own modules.
     """
     best = folder.weights / BEST
     weights = processes.from_first(
@@ -42,7 +44,7 @@ def report_best(
     )
     if weights is None:  # it was moved
         return
-    model = weights.build().to(device, memory_format=precision.memory_format)
+    model = weights.build(reference).to(device, memory_format=precision.memory_format)
     predictions = predictions_of(model, batches, precision, processes)
     if predictions is None:
         return

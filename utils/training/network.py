@@ -41,7 +41,8 @@ def open_network(config: TrainConfig, data: TrainingData) -> Network:
     options = {**initial.options, **network_options(config)}
     found, told = fitted_options(config, data, options)
     options |= found
-    model = build_model(config.arch, len(data.train.data.classes) + 1, **options)
+    classes = len(data.train.data.classes)
+    model = build_model(config.arch, classes + 1, reference=config.reference, **options)
     loaded = initial.load_into(model)
     # Filters that were repeated over more channels than they know have to learn.
     auto = initial.freeze if config.channels in (1, RGB) else "none"
@@ -56,7 +57,7 @@ def open_network(config: TrainConfig, data: TrainingData) -> Network:
 def reopen_network(config: TrainConfig, saved: SavedRun) -> Network:
     """The network of a saved run; its tensors are loaded with the state of the training."""
     weights = saved.weights
-    model = build_model(weights.arch, weights.num_classes, **weights.options)
+    model = weights.untrained(config.reference)
     stages = read_stages(config, config.freeze)
     notes = describe_stages(stages, model)
     return Network(model, weights.options, stages, config.freeze, notes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nets.losses import LOSSES
 from utils.evaluation.coco_evaluator import NAMES
-from utils.evaluation.matches import IOU_TYPES
+from utils.evaluation.coco_parameters import IOU_TYPES
 from utils.folders import write_file
 from utils.training.step_report import loss_tag
 from utils.training.text_log import only_warning

@@ -1,0 +1,59 @@
+"""The images that benchmarks take: Penn-Fudan's where they are there, else drawn ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from utils.data.epoch_batches import SampleKey
+from utils.data.instance_dataset import InstanceDataset, PennFudanDataset
+from utils.data.outlines import ellipse
+from utils.data.outlines import measure as measure_outline
+from utils.data.records import ImageRecord, RecordSet
+
+PENNFUDAN = Path(__file__).resolve().parents[2] / "shared" / "PennFudanPed"
+DRAWN = (400, 500)  # height and width of drawn images; Penn-Fudan's are like it
+OBJECTS = 2
+
+
+def penn_fudan() -> Path | None:
+    """Its folder, if it is there."""
+    root = Path(os.environ.get("PENNFUDAN_ROOT", PENNFUDAN))
+    return root if root.is_dir() else None
+
+
+def open_data(images: int, compact_masks: bool) -> InstanceDataset:
+    """Penn-Fudan's images, or so many drawn ones of such sizes."""
+    if root := penn_fudan():
+        return InstanceDataset(PennFudanDataset(root).data, compact_masks=compact_masks)
+    return DrawnDataset(images, compact_masks)
+
+
+class DrawnDataset(InstanceDataset):
+    """Noise with ellipses."""
+
+    def __init__(self, images: int, compact_masks: bool) -> None:
+        rng = np.random.default_rng(0)
+        records = tuple(drawn_record(rng, number, DRAWN, OBJECTS) for number in range(images))
+        super().__init__(RecordSet(("object",), records), compact_masks=compact_masks)
+
+    def read(self, key: SampleKey) -> tuple[np.ndarray, ImageRecord]:
+        record = self.data.images[key.number]
+        rng = np.random.default_rng(key.number)
+        return rng.integers(0, 256, (record.height, record.width, 3), np.uint8), record
+
+
+def drawn_record(
+    rng: np.random.Generator, number: int, size: tuple[int, int], objects: int
+) -> ImageRecord:
+    """An image with that many ellipses, which may overlap."""
+    height, width = size
+    instances = []
+    for _ in range(objects):
+        rx, ry = rng.uniform(10, 60, 2)
+        outline = ellipse(rng.uniform(rx, width - rx), rng.uniform(ry, height - ry), rx, ry)
+        instance = measure_outline([outline], (width, height), "drawn")
+        instances += [instance] if instance else []
+    return ImageRecord(number, Path(f"{number}.png"), width, height, tuple(instances))
