@@ -7,10 +7,15 @@ Both ship compiled code. A torchvision built for another torch fails deep inside
 from __future__ import annotations
 
 import gc
+import os
 from importlib import import_module, metadata
 
 from packaging.requirements import Requirement
 
+# How often a thread looks whether the others are done before it sleeps. GNU's OpenMP, which reads
+# this when torch is imported, does so for milliseconds: beside any other process on as many cores a
+# training step takes seven times as long, so twice. On an idle machine it makes no difference.
+SPINS = "10000"
 FIX = "reinstall both: pip install --force-reinstall -r requirements.txt"
 
 
@@ -36,6 +41,7 @@ def check_torch_pair() -> None:
     wanted = misfit(installed["torch"], metadata.requires("torchvision") or [])
     if wanted:
         raise ImportError(f"{pair} (torchvision wants torch{wanted}); {FIX}")
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     gc.disable()  # half a million objects are made that stay; looking for garbage takes 0.5 s
     try:
         import_module("torchvision")

@@ -26,7 +26,7 @@ from utils.prediction.config import PredictConfig
 
 COMMANDS = (config.TrainConfig, config.TestConfig, PredictConfig)
 COMMON = {"format", "classes", "images", "class-attribute", "embedded-images", "device",
-          "precision", "max-pixels", "output-root", "debug"}  # fmt: skip
+          "precision", "reference", "max-pixels", "output-root", "debug"}  # fmt: skip
 OPTIONS = {
     config.TrainConfig: COMMON | {
         "data", "val-data", "split-file", "group-by", "folds", "fold", "name", "arch",

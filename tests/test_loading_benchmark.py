@@ -75,6 +75,19 @@ def tiny(monkeypatch, tmp_path):
         monkeypatch.setattr(loading_benchmark, name, value)
 
 
+def test_people_are_pennfudans_where_they_are(tiny, drawn_pennfudan, monkeypatch):
+    monkeypatch.setenv("PENNFUDAN_ROOT", str(drawn_pennfudan))
+    ways = []
+    monkeypatch.setattr(
+        loading_benchmark, "_compared", lambda _, way, rounds: ways.append(way) or ()
+    )
+    compare(1)
+    people, crowd = ways
+    assert people.images == 2, "those with one object"
+    assert [people.first(number)[0].shape[1:] for number in range(2)] == [(72, 64), (64, 80)]
+    assert crowd.images == 3
+
+
 def test_figures_are_medians_of_each_stage(tiny, monkeypatch):
     # In turn: reference, first epoch, cached; each with its start, its sample and its input.
     of_a_picture = [0, 8, 20, 0, 4, 9, 0, 2, 5]

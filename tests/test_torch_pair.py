@@ -1,6 +1,7 @@
 """torch and torchvision that do not fit each other are named before anything else fails."""
 
 import gc
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nets import torch_pair
-from nets.torch_pair import check_torch_pair, misfit
+from nets.torch_pair import SPINS, check_torch_pair, misfit
 
 
 @pytest.mark.parametrize(
@@ -119,3 +120,23 @@ def test_a_broken_pair_is_one_sentence_wherever_it_is_imported_first(statement):
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     assert "do not fit" in ended.stderr
     assert "pip install" in ended.stderr
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_threads_spin_little_unless_told(given, kept):
+    """It must be set before torch comes in."""
+    code = """
+import os, sys
+class Look:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print(os.environ.get("GOMP_SPINCOUNT"))
+sys.meta_path.insert(0, Look())
+import nets.torch_pair
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment, **given}, check=True,
+        cwd=Path(torch_pair.__file__).parents[1], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.split()[0] == kept

@@ -11,7 +11,7 @@ from utils.data.epoch_batches import SampleKey
 from utils.data.instance_dataset import InstanceDataset, PennFudanDataset
 from utils.data.outlines import ellipse
 from utils.data.outlines import measure as measure_outline
-from utils.data.records import ImageRecord, RecordSet
+from utils.data.records import ImageRecord, Instance, RecordSet
 
 PENNFUDAN = Path(__file__).resolve().parents[2] / "shared" / "PennFudanPed"
 DRAWN = (400, 500)  # height and width of drawn images; Penn-Fudan's are like it
@@ -36,8 +36,16 @@ class DrawnDataset(InstanceDataset):
 
     def __init__(self, images: int, compact_masks: bool) -> None:
         rng = np.random.default_rng(0)
-        records = tuple(drawn_record(rng, number, DRAWN, OBJECTS) for number in range(images))
-        super().__init__(RecordSet(("object",), records), compact_masks=compact_masks)
+        height, width = DRAWN
+        records = tuple(
+            ImageRecord(
+                number, Path(f"{number}.png"), width, height,
+                drawn_instances(rng, DRAWN, OBJECTS, (20, 100)),
+            )
+            for number in range(images)
+        )  # fmt: skip
+        data = RecordSet(Path(), "drawn", ("object",), records)
+        super().__init__(data, compact_masks=compact_masks)
 
     def read(self, key: SampleKey) -> tuple[np.ndarray, ImageRecord]:
         record = self.data.images[key.number]
@@ -45,15 +53,15 @@ class DrawnDataset(InstanceDataset):
         return rng.integers(0, 256, (record.height, record.width, 3), np.uint8), record
 
 
-def drawn_record(
-    rng: np.random.Generator, number: int, size: tuple[int, int], objects: int
-) -> ImageRecord:
-    """An image with that many ellipses, which may overlap."""
+def drawn_instances(
+    rng: np.random.Generator, size: tuple[int, int], objects: int, radii: tuple[float, float]
+) -> tuple[Instance, ...]:
+    """Ellipses, which may overlap, in an image of that height and width."""
     height, width = size
     instances = []
     for _ in range(objects):
-        rx, ry = rng.uniform(10, 60, 2)
+        rx, ry = rng.uniform(*radii, 2)
         outline = ellipse(rng.uniform(rx, width - rx), rng.uniform(ry, height - ry), rx, ry)
         instance = measure_outline([outline], (width, height), "drawn")
         instances += [instance] if instance else []
-    return ImageRecord(number, Path(f"{number}.png"), width, height, tuple(instances))
+    return tuple(instances)

@@ -10,7 +10,6 @@ every picture in its cache. Both are timed to the sample, and with torchvision's
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -31,14 +30,14 @@ from torchvision.ops import masks_to_boxes
 from torchvision.transforms import v2
 
 from my_dataset import InstanceDataset, read_data
+from tools.benchmark_data import drawn_instances, penn_fudan
 from tools.evaluation_benchmark import coco_dataset
+from tools.machine import comparison
 from utils.data.epoch_batches import SampleKey
-from utils.data.outlines import ellipse, measure
 from utils.data.picture_cache import PictureCache
 from utils.data.records import ImageRecord, RecordSet, instance_masks
 from utils.data.transforms import train_transforms
 
-PENNFUDAN = Path(__file__).resolve().parents[2] / "shared" / "PennFudanPed"
 PICTURES = 8  # of each data set
 PERSON, CROWD, OBJECTS = (380, 480), (800, 1200), 100  # height and width; PennFudan's median
 BLOT = 16  # pixels from one random colour to the next in drawn pictures
@@ -66,9 +65,8 @@ def compare(rounds: int) -> list[dict[str, Any]]:
         rounds: how often each picture is loaded, after once to warm up.
     """
     with tempfile.TemporaryDirectory() as name:
-        people, crowd = Path(os.environ.get("PENNFUDAN_ROOT", PENNFUDAN)), Path(name, "crowd")
-        if not (people / "PNGImages").is_dir():
-            people = Path(name, "people")
+        people, crowd = penn_fudan() or Path(name, "people"), Path(name, "crowd")
+        if not people.is_dir():
             draw_id_masks(people, PICTURES, PERSON)
         draw_coco(crowd, PICTURES, CROWD, OBJECTS)
         return [
@@ -147,15 +145,11 @@ def draw_coco(root: Path, pictures: int, size: tuple[int, int], objects: int) ->
 def drawn_record(path: Path, number: int, size: tuple[int, int], objects: int) -> ImageRecord:
     """Ellipses, which may overlap, in a picture of blurred blots, which is written to ``path``."""
     rng = np.random.default_rng(number)
-    (height, width), instances = size, []
+    height, width = size
     blots = rng.integers(0, 256, (height // BLOT, width // BLOT, 3), np.uint8)
     Image.fromarray(blots).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=90)
-    for _ in range(objects):
-        rx, ry = rng.uniform(min(size) / 80, min(size) / 14, 2)
-        outline = ellipse(rng.uniform(rx, width - rx), rng.uniform(ry, height - ry), rx, ry)
-        instance = measure([outline], (width, height), str(path))
-        instances += [instance] if instance else []
-    return ImageRecord(number + 1, path, width, height, tuple(instances))
+    instances = drawn_instances(rng, size, objects, (min(size) / 80, min(size) / 14))
+    return ImageRecord(number + 1, path, width, height, instances)
 
 
 def _pixels(path: Path) -> np.ndarray:
@@ -193,12 +187,9 @@ def _compared(name: str, ways: Ways, rounds: int) -> list[dict[str, Any]]:
                     seconds[way, "network's input"].append(time.perf_counter() - start)
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     return [
-        {
-            "name": f"load {name}, {way}, to the {end}",
-            "reference_s": medians["reference", end],
-            "ours_s": medians[way, end],
-            "ratio": medians["reference", end] / medians[way, end],
-        }
+        comparison(
+            f"load {name}, {way}, to the {end}", medians["reference", end], medians[way, end]
+        )
         for end in ("sample", "network's input")
         for way in ("first epoch", "cached")
     ]

@@ -2,125 +2,132 @@
 
 The reference is what a short script does: the network in float32, full-size float masks, those
 thresholded at 0.5 and encoded by pycocotools. Ours is a ``Predictor``. Both give all detections
-with a score of 0.05 or more, as run lengths; pictures are read beforehand.
+with a score of 0.05 or more, as run lengths; pictures are read beforehand. On a GPU ours takes
+several of one size together, the reference one after the other.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
-from torchvision.models.detection import MaskRCNN
-from torchvision.ops import MultiScaleRoIAlign
 
 from nets.mask_rcnn import build_model
 from nets.weights_file import WeightsFile, load_weights, save_weights
+from tools.benchmark_data import penn_fudan
+from tools.machine import (
+    GIGA,
+    comparison,
+    facts_of,
+    flops,
+    peak_memory,
+    print_peak_memory,
+    taking_turns,
+)
 from utils.data.images import list_images, load_image
-from utils.prediction.predictor import Predictor
+from utils.device import choose_precision
+from utils.prediction.predictor import GPU_BATCH, Predictor
 
-PENNFUDAN = Path(__file__).resolve().parents[2] / "shared" / "PennFudanPed"
 ARCH = "maskrcnn_resnet50_fpn"
 SCORE = 0.05  # torchvision's box_score_thresh
 SURENESS = 20  # scales the random scores, so that a hundred are above it
-DRAWN = (480, 640, 3)
-MEGABYTE = 2**20
-Way = Callable[[np.ndarray], int]
+DRAWN, DRAWN_FOR_GPU = (480, 640, 3), (800, 1333, 3)
+WAYS = ("reference", "ours")
+Way = Callable[[Sequence[np.ndarray]], int]
 
 
 def compare(
-    weights: Path | None, source: Path | None, images: int, rounds: int, precision: str = "auto"
+    weights: Path | None,
+    source: Path | None,
+    images: int,
+    rounds: int,
+    device: str = "cpu",
+    precision: str = "auto",
 ) -> list[dict[str, Any]]:
-    """Seconds per image of both ways, medians, and the most memory of a process of each.
+    """Seconds per image of both ways, medians, the most memory of a process of each, and how near
+    each comes to what the machine can do in its number format.
 
     Args:
         weights: a weights file; a random ResNet-50 FPN by default, with a hundred detections in
             each image.
-        source: a folder of pictures; PennFudan by default, noise where it is not there.
+        source: a folder of pictures; PennFudan by default, noise where it is not there and for a
+            GPU, where pictures are to have one size.
         images: how many of them.
-        rounds: how often each is looked at, after one image to warm up.
+        rounds: how often each is looked at, after one to warm up.
+        device: ``cpu`` or ``cuda``.
+        precision: of ours.
     """
+    on = torch.device(device)
+    chosen = choose_precision(precision, on)
     with tempfile.TemporaryDirectory() as folder:
         path = weights or _random_weights(Path(folder) / "random.pth")
-        # First: Linux counts for a process what the one that started it held at that moment.
-        memory = {
-            name: peak_memory(name, path, source, images, precision)
-            for name in ("reference", "ours")
-        }
-        pictures = read_pictures(source, images)
-        ways = {"reference": reference_way(path), "ours": our_way(path, precision)}
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        found = 0
-        for way in ways.values():
-            found = way(pictures[0])
-        for picture in pictures * rounds:
-            for name, way in ways.items():
-                start = time.perf_counter()
-                found = way(picture)
-                seconds[name].append(time.perf_counter() - start)
-    medians = {f"{name}_s": statistics.median(values) for name, values in seconds.items()}
+        memory = {}
+        if on.type == "cpu":  # first, while this process holds little
+            given = [str(path), str(images), precision, *([str(source)] if source else [])]
+            memory = {f"{way}_mb": peak_memory(__name__, [way, *given]) for way in WAYS}
+        pictures = read_pictures(source, images, on)
+        ways = {"reference": reference_way(path, on), "ours": our_way(path, on, precision)}
+    size = min(GPU_BATCH if on.type == "cuda" else 1, len(pictures))
+    groups = [pictures[i : i + size] for i in range(0, len(pictures) - size + 1, size)]
+    found = ways["ours"](groups[0]) // size
+    operations = flops(lambda: ways["reference"](groups[0])) / size
+
+    def turn(way: Way) -> Callable[[], int]:
+        left = cycle(groups)
+        return lambda: way(next(left))
+
+    turns = {name: turn(way) for name, way in ways.items()}
+    medians = taking_turns(turns, on, rounds * len(groups))
+    seconds = {way: median / size for way, median in medians.items()}
     what = weights.name if weights else f"random {ARCH}"
-    return [
-        {
-            "name": f"predict {what}, {found} detections",
-            **medians,
-            "ratio": medians["reference_s"] / medians["ours_s"],
-            **{f"{name}_mb": value for name, value in memory.items()},
-        }
-    ]
+    name = f"predict {what} {device} {chosen.name}, {found} detections"
+    result = comparison(name, **seconds) | memory | {"gflop_per_image": operations / GIGA}
+    for way, dtype in zip(WAYS, (torch.float32, chosen.dtype), strict=True):
+        result |= facts_of(way, turns[way], on, dtype, seconds[way], operations)
+    return [result]
 
 
-def reference_way(path: Path) -> Way:
+def reference_way(path: Path, device: torch.device) -> Way:
     """torchvision's own network and masks, of which it gives the number."""
-    model = load_weights(path).build()
-    heads = model.roi_heads
-    heads.score_thresh = SCORE
-    for part in ("box_roi_pool", "mask_roi_pool"):
-        pool = getattr(heads, part)
-        own = MultiScaleRoIAlign(pool.featmap_names, pool.output_size, pool.sampling_ratio)
-        setattr(heads, part, own)
+    model = load_weights(path).build(reference=True).to(device)
+    model.roi_heads.score_thresh = SCORE
 
     @torch.inference_mode()
-    def way(picture: np.ndarray) -> int:
-        image = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
-        (found,) = MaskRCNN.forward(model, [image])
-        masks = (found["masks"][:, 0] >= 0.5).numpy().astype(np.uint8)
-        return len([coco_mask.encode(np.asfortranarray(mask)) for mask in masks])
+    def way(pictures: Sequence[np.ndarray]) -> int:
+        count = 0
+        for picture in pictures:
+            image = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
+            (found,) = model([image.to(device)])
+            masks = (found["masks"][:, 0] >= 0.5).cpu().numpy().astype(np.uint8)
+            count += len([coco_mask.encode(np.asfortranarray(mask)) for mask in masks])
+        return count
 
     return way
 
 
-def our_way(path: Path, precision: str) -> Way:
-    predictor = Predictor.from_file(path, device="cpu", precision=precision, score_threshold=SCORE)
-    return lambda picture: len(predictor.predict([picture])[0]["masks"])
+def our_way(path: Path, device: torch.device, precision: str) -> Way:
+    predictor = Predictor.from_file(
+        path, device=device.type, precision=precision, score_threshold=SCORE
+    )
+    return lambda pictures: sum(len(one["masks"]) for one in predictor.predict(pictures))
 
 
-def read_pictures(source: Path | None, images: int) -> list[np.ndarray]:
+def read_pictures(source: Path | None, images: int, device: torch.device) -> list[np.ndarray]:
     """The first pictures of a folder, of PennFudan, or noise."""
-    root = Path(os.environ.get("PENNFUDAN_ROOT", PENNFUDAN)) / "PNGImages"
-    folder = source or (root if root.is_dir() else None)
+    size = DRAWN_FOR_GPU if device.type == "cuda" else DRAWN
+    root = penn_fudan() if device.type == "cpu" else None
+    folder = source or (root / "PNGImages" if root else None)
     if folder:
         return [load_image(path) for path in list_images(folder)[:images]]
     rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, DRAWN, np.uint8) for _ in range(images)]
-
-
-def peak_memory(way: str, path: Path, source: Path | None, images: int, precision: str) -> float:
-    """The most memory, in MB, of a process that looks at all pictures in one way."""
-    command = [sys.executable, "-m", __spec__.name, way, str(path), str(images), precision]
-    command += [str(source)] if source else []
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
+    return [rng.integers(0, 256, size, np.uint8) for _ in range(images)]
 
 
 def _random_weights(path: Path) -> Path:
@@ -134,22 +141,23 @@ def _random_weights(path: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """What ``peak_memory`` starts."""
-    import resource  # Windows has none
-
+    """What ``compare`` starts to measure memory."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("way", choices=("reference", "ours"))
+    parser.add_argument("way", choices=WAYS)
     parser.add_argument("weights", type=Path)
     parser.add_argument("images", type=int)
     parser.add_argument("precision")
     parser.add_argument("source", type=Path, nargs="?")
     args = parser.parse_args(arguments)
-    of = {"reference": reference_way, "ours": lambda path: our_way(path, args.precision)}
-    way = of[args.way](args.weights)
-    for picture in read_pictures(args.source, args.images):
-        way(picture)
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE)
+    device = torch.device("cpu")
+    way = (
+        reference_way(args.weights, device)
+        if args.way == "reference"
+        else our_way(args.weights, device, args.precision)
+    )
+    for picture in read_pictures(args.source, args.images, device):
+        way([picture])
+    print_peak_memory()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """A training step in torchvision's public way and ours: same weights, same images, taking turns.
 
 The reference is the recipe of torchvision's detection references: its own model with frozen norms,
-of which the last three stages train, in float32, full-size target masks, SGD. Ours is the
-``Trainer`` of train.py with its default settings. Images are read beforehand, so that a step is
+of which the last three stages train, in float32, full-size target masks, SGD with warm-up. Ours is
+the ``Trainer`` of train.py with its default settings. Images are read beforehand, so that a step is
 what lies between the batch and the moved weights.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -20,7 +21,15 @@ from torchvision.ops import FrozenBatchNorm2d
 from nets.freezing import train_only
 from nets.mask_rcnn import build_model
 from tools.benchmark_data import open_data
-from tools.machine import flops, gpu_calls, limits, peak_memory, print_peak_memory, taking_turns
+from tools.machine import (
+    GIGA,
+    comparison,
+    facts_of,
+    flops,
+    peak_memory,
+    print_peak_memory,
+    taking_turns,
+)
 from utils.config import TrainConfig
 from utils.data.loader import Batch, collate, to_device
 from utils.device import choose_precision
@@ -48,32 +57,20 @@ def compare(
         precision: of ours.
     """
     on = torch.device(device)
-    memory = {}
-    if on.type == "cpu":  # first: Linux counts for a process what the one that started it held
-        for way in WAYS:
-            memory[f"{way}_mb"] = peak_memory(__spec__.name, [way, str(batch_size), precision])
     chosen = choose_precision(precision, on)
-    rates = [limits(on, dtype).best for dtype in (torch.float32, chosen.dtype)]
-    steps = [make_steps(way, batch_size, rounds + 1, on, precision) for way in WAYS]
-    work = flops(steps[0]) / batch_size  # forward and backward, of the first batch
-    steps[1]()
-    medians = taking_turns(dict(zip(WAYS, steps, strict=True)), on, rounds)
-    result: dict[str, Any] = {
-        "name": f"train {ARCH} {device} {chosen.name}, batch of {batch_size}",
-        **{f"{way}_s": seconds for way, seconds in medians.items()},
-        "ratio": medians["reference"] / medians["ours"],
-        **memory,
-        "gflop_per_image": work / 1e9,
-    }
-    for way, rate, step in zip(WAYS, rates, steps, strict=True):
-        result[f"{way}_images_per_s"] = batch_size / medians[way]
-        result[f"{way}_limit_gflops"] = rate
-        result[f"{way}_share_of_limit"] = work * batch_size / medians[way] / 1e9 / rate
-        if on.type == "cuda":
-            result |= {f"{way}_{name}": count for name, count in gpu_calls(step).items()}
-            torch.cuda.reset_peak_memory_stats()
-            step()
-            result[f"{way}_mb"] = torch.cuda.max_memory_allocated() / 2**20
+    memory = {}
+    if on.type == "cpu":  # first, while this process holds little
+        given = [str(batch_size), precision]
+        memory = {f"{way}_mb": peak_memory(__name__, [way, *given]) for way in WAYS}
+    steps = {way: make_steps(way, batch_size, rounds + 1, on, precision) for way in WAYS}
+    operations = flops(steps["reference"]) / batch_size  # forward and backward, of the first batch
+    steps["ours"]()
+    medians = taking_turns(steps, on, rounds)
+    name = f"train {ARCH} {device} {chosen.name}, batch of {batch_size}"
+    result = comparison(name, **medians) | memory | {"gflop_per_image": operations / GIGA}
+    for way, dtype in zip(WAYS, (torch.float32, chosen.dtype), strict=True):
+        seconds = medians[way] / batch_size
+        result |= facts_of(way, steps[way], on, dtype, seconds, operations)
     return [result]
 
 
@@ -82,13 +79,12 @@ def make_steps(
 ) -> Step:
     """A function that takes one step, each time with the next of so many batches."""
     data = open_data(batch_size * batches, compact_masks=way == "ours")
-    numbers = iter(range(10**9))
-    loaded = [
-        collate([data[number * batch_size + i] for i in range(batch_size)])
-        for number in range(batches)
-    ]
+    numbers = cycle(range(len(data)))
+    loaded = cycle(
+        [collate([data[next(numbers)] for _ in range(batch_size)]) for _ in range(batches)]
+    )
     take = {"reference": reference_step, "ours": our_step}[way](device, precision)
-    return lambda: take(loaded[next(numbers) % batches])
+    return lambda: take(next(loaded))
 
 
 def reference_step(device: torch.device, _: str) -> Callable[[Batch], None]:
@@ -101,12 +97,15 @@ def reference_step(device: torch.device, _: str) -> Callable[[Batch], None]:
     model.to(device).train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=0.005, momentum=0.9, weight_decay=0.0005)
+    # Without it the first step blows random weights up, and NaN leaves next to no RoIs to train on.
+    warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.001, total_iters=1000)
 
     def step(batch: Batch) -> None:
         loss = sum(model(*to_device(*batch, device)).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        warm_up.step()
 
     return step
 
