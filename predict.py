@@ -52,7 +52,7 @@ from utils.weights_lookup import find_weights, run_name
 
 def main(config: PredictConfig) -> None:
     device = choose_device(config.device)
-    keep_freed_memory()
+    keep_freed_memory(device)
     with (
         start_processes(device) as processes,
         Interruption() as interruption,

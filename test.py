@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 import torch
 
-from my_dataset import InstanceDataset
 from nets.mask_rcnn import input_size
 from nets.weights_file import load_weights, store_operating_point
 from utils.data.images import check_reading_rule, limit_pixels
+from utils.data.instance_dataset import InstanceDataset
 from utils.data.loader import eval_loader, worker_count
 from utils.device import choose_device, choose_precision
 from utils.doctor.examination import check_sizes
@@ -67,7 +67,7 @@ def main(config: TestConfig) -> None:
         return
     limit_pixels(config.max_pixels)
     device = choose_device(config.device)
-    keep_freed_memory()
+    keep_freed_memory(device)
     with start_processes(device) as processes:
         judged: list[Candidate] = []
         for name in config.weights or (() if config.predictions else NEWEST):

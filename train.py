@@ -88,7 +88,7 @@ class Run(NamedTuple):
 
 def main(config: TrainConfig) -> None:
     device = choose_device(config.device)
-    keep_freed_memory()
+    keep_freed_memory(device)
     with Interruption(config.time_limit) as interruption, start_processes(device) as processes:
         if config.dry_run:
             dry_run(config, device, interruption, processes)

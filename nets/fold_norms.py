@@ -51,6 +51,7 @@ def fold_batch_norms(module: nn.Module) -> None:
         conv, norm = getattr(parent, conv_name), getattr(parent, norm_name)
         weight, bias = folded(conv, norm)
         conv.__class__ = nn.Conv2d
+        conv.__dict__.pop("norm", None)
         conv.weight, conv.bias = (nn.Parameter(one, requires_grad=False) for one in (weight, bias))
         setattr(parent, norm_name, nn.Identity())
 

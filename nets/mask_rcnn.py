@@ -33,6 +33,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 from nets.anchors import feature_strides, set_anchors, sizes_of
 from nets.fast_modules import use_fast_modules
 from nets.input_channels import RGB, imagenet_normalization, set_input_channels
+from nets.roi_align import set_strides
 from nets.sampler import use_seeded_samplers
 
 COCO_CLASSES = 91  # torchvision counts COCO's unused category numbers too
@@ -149,6 +150,8 @@ def build_model(
     model = ARCHITECTURES[arch](**options)
     set_input_channels(model, channels)
     swap_predictors(model, num_classes)
+    for pool in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool):
+        set_strides(pool, strides_of(arch)[: len(pool.featmap_names)])
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_to_float32)
     use_seeded_samplers(model)
@@ -157,7 +160,7 @@ def build_model(
     if anchor_sizes or aspect_ratios:
         set_anchors(model, anchor_sizes, aspect_ratios)
     if not reference:
-        use_fast_modules(model, strides_of(arch))
+        use_fast_modules(model)
     return model
 
 

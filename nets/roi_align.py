@@ -20,13 +20,12 @@ from torch.nn import functional as F
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
 
-PADDING = 32  # size_divisible of GeneralizedRCNNTransform
-
 
 class RowsRoIAlign(MultiScaleRoIAlign):
     """Drop-in ``MultiScaleRoIAlign`` that pools by sums of rows on a CPU.
 
-    All else (other devices, adaptive sampling, a single map) goes to torchvision.
+    All else (other devices, adaptive sampling, a single map, before ``set_strides``) goes to
+    torchvision.
     """
 
     def forward(
@@ -37,12 +36,9 @@ class RowsRoIAlign(MultiScaleRoIAlign):
     ) -> Tensor:
         """Pool ``boxes`` (one (N_i, 4) xyxy tensor per image) to (sum N_i, C, *output_size)."""
         features = [x[name] for name in self.featmap_names]
-        if self.scales is None:
-            self._infer_scales(x, boxes, image_shapes)
         on_cpu = features[0].device.type == "cpu"
-        if not on_cpu or self.sampling_ratio < 1 or len(features) == 1:
+        if not on_cpu or self.sampling_ratio < 1 or len(features) == 1 or self.scales is None:
             return super().forward(x, boxes, image_shapes)
-        assert self.scales is not None
         assert self.map_levels is not None
         everything = torch.cat(boxes)
         images = torch.arange(len(boxes)).repeat_interleave(torch.tensor([len(b) for b in boxes]))
@@ -53,31 +49,6 @@ class RowsRoIAlign(MultiScaleRoIAlign):
             pooled.append(self._sums(feature, images[here], everything[here] * scale))
             order.append(here)
         return torch.cat(pooled)[torch.cat(order).argsort()].permute(0, 3, 1, 2)
-
-    def set_strides(self, strides: Sequence[int]) -> None:
-        """Say how many pixels of the input lie between the points of each map.
-
-        torchvision infers it from the sizes of the first batch's images, which tells less than it
-        needs where a batch is padded for the sake of another process's images.
-        """
-        self.scales = [1 / stride for stride in strides]
-        levels = [int(math.log2(stride)) for stride in (strides[0], strides[-1])]
-        self.map_levels = initLevelMapper(
-            *levels, canonical_scale=self.canonical_scale, canonical_level=self.canonical_level
-        )
-
-    def _infer_scales(
-        self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
-    ) -> None:
-        """Let torchvision infer scales and level mapper, by a call without boxes.
-
-        It does so once, from the first batch, dividing the sizes of maps by those of images before
-        padding: a strip 40 pixels high, padded to 64, would double the scales for all that follow.
-        The padded sizes give them exactly.
-        """
-        padded = [(_padded(height), _padded(width)) for height, width in image_shapes]
-        maps = {name: x[name][:1, :1].float() for name in self.featmap_names}
-        super().forward(maps, [boxes[0][:0].float()], padded)
 
     def _sums(self, feature: Tensor, images: Tensor, boxes: Tensor) -> Tensor:
         """Pool boxes in cell units, (N, 4), from (B, C, H, W) maps to (N, h, w, C)."""
@@ -116,11 +87,11 @@ class WeightedSums(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Each row that was used gets the weighted sum of the gradients of the sums it is in."""
         numbers, weights = ctx.saved_tensors
-        # Whole numbers of 32 bits are sorted by their digits, in both threads.
+        # Whole numbers of 32 bits are sorted by their digits, in several threads.
         rows, order = numbers.flatten().int().sort(stable=True)
         used, counts = rows.unique_consecutive(return_counts=True)
         sums = F.embedding_bag(
-            order // max(numbers.shape[1], 1),
+            order // numbers.shape[1],
             gradient.contiguous(),
             counts.cumsum(0) - counts,
             mode="sum",
@@ -131,9 +102,17 @@ class WeightedSums(torch.autograd.Function):
         return table, None, None
 
 
-def _padded(side: int) -> int:
-    """What ``GeneralizedRCNNTransform`` pads a side to."""
-    return -(-side // PADDING) * PADDING
+def set_strides(pool: MultiScaleRoIAlign, strides: Sequence[int]) -> None:
+    """Say how many pixels of the input lie between the points of each map.
+
+    torchvision infers it from the first batch, dividing the sizes of maps by those of images before
+    padding: a strip 40 pixels high, padded to 64, would double the scales for all that follow.
+    """
+    pool.scales = [1 / stride for stride in strides]
+    levels = [int(math.log2(stride)) for stride in (strides[0], strides[-1])]
+    pool.map_levels = initLevelMapper(
+        *levels, canonical_scale=pool.canonical_scale, canonical_level=pool.canonical_level
+    )
 
 
 def _taps(low: Tensor, high: Tensor, cells: int, bins: int, samples: int) -> tuple[Tensor, Tensor]:

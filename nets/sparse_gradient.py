@@ -51,14 +51,13 @@ def _keeps_size(conv: nn.Conv2d) -> bool:
     side = conv.kernel_size[0]
     plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
     square = conv.kernel_size == (side, side) and conv.padding == (side // 2, side // 2)
-    return plain and square and side % 2 == 1 and side > 1
+    return plain and square and side % 2 == 1 and side > 1 and conv.padding_mode == "zeros"
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(maps, weight)
-        ctx.has_bias = bias is not None
         return _convolve(maps, weight, bias)
 
     @staticmethod
@@ -73,12 +72,17 @@ class _Convolution(torch.autograd.Function):
         if len(reached) > MOST_REACHED * len(rows):
             _, to_weight, to_bias = torch.ops.aten.convolution_backward(
                 gradient, maps, weight, [len(weight)], [1, 1], [side // 2] * 2, [1, 1], False,
-                [0, 0], 1, [False, True, ctx.has_bias],
+                [0, 0], 1, [False, *ctx.needs_input_grad[1:]],
             )  # fmt: skip
             # What an output sees through the kernel sees the output through the mirrored one.
-            return _convolve(gradient, weight.transpose(0, 1).flip(2, 3)), to_weight, to_bias
+            mirrored = weight.transpose(0, 1).flip(2, 3)
+            return (
+                _convolve(gradient, mirrored) if ctx.needs_input_grad[0] else None,
+                to_weight,
+                to_bias,
+            )
         to_maps, to_weight = _products(rows, used, reached, maps, weight)
-        to_bias = rows[used].sum(0, dtype=torch.float32) if ctx.has_bias else None
+        to_bias = rows[used].sum(0, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         return to_maps, to_weight.to(weight.dtype), to_bias
 
 

@@ -12,9 +12,9 @@ from importlib import import_module, metadata
 
 from packaging.requirements import Requirement
 
-# How often a thread looks whether the others are done before it sleeps. GNU's OpenMP, which reads
-# this when torch is imported, does so for milliseconds: beside any other process on as many cores a
-# training step takes seven times as long, so twice. On an idle machine it makes no difference.
+# How often a thread of GNU's OpenMP looks whether the others are done before it sleeps; read when
+# torch is imported. By default they stay awake for milliseconds, which makes a training step seven
+# times as long beside another process on the same cores (docs/benchmarks.md).
 SPINS = "10000"
 FIX = "reinstall both: pip install --force-reinstall -r requirements.txt"
 
@@ -41,16 +41,23 @@ def check_torch_pair() -> None:
     wanted = misfit(installed["torch"], metadata.requires("torchvision") or [])
     if wanted:
         raise ImportError(f"{pair} (torchvision wants torch{wanted}); {FIX}")
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    _import_torchvision(pair)
+
+
+def _import_torchvision(pair: str) -> None:
+    collects = gc.isenabled()
     gc.disable()  # half a million objects are made that stay; looking for garbage takes 0.5 s
     try:
         import_module("torchvision")
     except (ImportError, RuntimeError, OSError) as error:
         raise ImportError(f"{pair} ({error}); {FIX}") from None
     finally:
-        gc.freeze()
-        gc.unfreeze()  # now they are in the oldest generation, which is seldom looked through
-        gc.enable()
+        if collects:
+            gc.freeze()
+            gc.unfreeze()  # now they are in the oldest generation, which is seldom looked through
+            gc.enable()
 
 
 try:

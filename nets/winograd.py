@@ -46,9 +46,10 @@ def use_winograd(module: nn.Module) -> None:
 
 def pays(weight: Tensor, maps: Tensor | None = None) -> bool:
     """Whether it is faster with such a weight (O, C, 3, 3), on maps (B, C, H, W)."""
-    if weight.dtype != torch.bfloat16 or min(weight.shape[:2]) < LEAST_CHANNELS:
+    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
         return False
-    return maps is None or (maps.device.type == "cpu" and maps[:, 0].numel() >= LEAST_CELLS)
+    enough = maps is None or maps[:, 0].numel() >= LEAST_CELLS
+    return enough and min(weight.shape[:2]) >= LEAST_CHANNELS
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class _Scratch:
 
 
 def _blocks(images: int, lines: int, columns: int) -> Iterator[tuple[slice, int, int]]:
-    """Some images, and the first and the last but one of their lines of tiles."""
+    """Some images, the first of their lines of tiles and the one past the last."""
     rows = min(lines, max(1, TILES // columns))
     together = max(1, TILES // (lines * columns))
     for image in range(0, images, together):

@@ -55,7 +55,7 @@ def asked(monkeypatch):
     parts = benchmark.part_benchmark
     monkeypatch.setattr(parts, "roi_align_cases", lambda: "the cases of RoIAlign")
     monkeypatch.setattr(parts, "mask_cases", lambda: "the cases of masks")
-    monkeypatch.setattr(benchmark, "keep_freed_memory", lambda: calls.append("memory is kept"))
+    monkeypatch.setattr(benchmark, "keep_freed_memory", lambda _: calls.append("memory is kept"))
     return calls
 
 

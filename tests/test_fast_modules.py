@@ -13,9 +13,12 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, box_iou
 
 from my_dataset import ShapesDataset
+from nets.fold_norms import NormedConv2d
 from nets.freezing import train_only
 from nets.mask_rcnn import build_model
+from nets.roi_align import RowsRoIAlign
 from nets.sampler import sampling_from
+from nets.sparse_gradient import SparseGradientConv2d
 
 ARCHS = (
     "maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2", "maskrcnn_resnet18_fpn_small",
@@ -37,6 +40,9 @@ def make_twins(arch, frozen_norm=True):
         reference.roi_heads.box_predictor.cls_score.weight.mul_(20)
     fast = build_model(arch, 4, frozen_norm=frozen_norm, **SIZES)
     fast.load_state_dict(reference.state_dict())
+    kinds = {type(module) for module in fast.modules()}
+    assert {RowsRoIAlign, SparseGradientConv2d} <= kinds
+    assert (NormedConv2d in kinds) == frozen_norm
     return reference, fast
 
 

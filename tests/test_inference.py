@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
+from nets import winograd
 from nets.class_thresholds import set_class_thresholds
 from nets.detect import detect
 from nets.inference import ready_for_inference
@@ -116,3 +117,30 @@ def test_cast_weights_give_what_autocast_does():
         assert torch.equal(one["scores"], other["scores"])
         assert torch.equal(one["boxes"], other["boxes"])
         assert one["masks"] == other["masks"]
+
+
+@torch.inference_mode()
+def test_winograds_feature_maps_are_near_the_direct_ones():
+    """In bfloat16, of the whole backbone; maps of few cells are convolved directly."""
+    images = [torch.rand(3, 200, 240, generator=torch.Generator().manual_seed(2))]
+    options = {"min_size": 200, "max_size": 320, "rpn_score_thresh": 0.0}
+    ways = []
+    for least in (winograd.LEAST_CELLS, 10**9):
+        ready = ready_for_inference(make_model("maskrcnn_resnet18_fpn", **options), torch.bfloat16)
+        with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
+            patch.setattr(winograd, "LEAST_CELLS", least)
+            ways.append(ready.backbone(ready.transform(images)[0].tensors))
+    for name, direct in ways[1].items():
+        difference = (ways[0][name].float() - direct.float()).norm() / direct.float().norm()
+        assert difference < 0.02
+    assert not torch.equal(ways[0]["0"], ways[1]["0"])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.inference_mode()
+def test_a_gpu_predicts_too(dtype):
+    ready = ready_for_inference(make_model("maskrcnn_resnet50_fpn").cuda(), dtype)
+    with torch.autocast("cuda", dtype):
+        predictions, _ = detect(ready, [image.cuda() for image in make_images()])
+    assert len(predictions) == len(SIZES)

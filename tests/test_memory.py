@@ -58,17 +58,16 @@ def test_kept_memory_stays_with_the_process():
     code = """
 import torch
 from utils.memory import keep_freed_memory, resident_memory
-if {keep}:
-    keep_freed_memory()
+keep_freed_memory(torch.device("{device}"))
 blocks = [torch.ones(2**20) for _ in range(50)]
 most = resident_memory()
 blocks.clear()
 print((most - resident_memory()) // 2**20)
 """
     given_back = [
-        int(subprocess.run([sys.executable, "-c", code.format(keep=keep)], check=True,
+        int(subprocess.run([sys.executable, "-c", code.format(device=device)], check=True,
                            capture_output=True, text=True).stdout)
-        for keep in (False, True)
+        for device in ("cuda", "cpu")
     ]  # fmt: skip
     assert given_back[0] > 150
     assert given_back[1] < 50

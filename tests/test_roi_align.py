@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.ops import MultiScaleRoIAlign
 
-from nets.roi_align import RowsRoIAlign
+from nets.roi_align import RowsRoIAlign, set_strides
 
 NAMES = ["0", "1", "2"]
 IMAGE = (512, 384)  # with maps at 1/8, 1/16 and 1/32; boxes from 224 and 448 pixels change level
@@ -43,10 +43,16 @@ SPECIAL = {
 }
 
 
+def rows_pool(names=NAMES, size=7, samples=2):
+    pool = RowsRoIAlign(names, size, samples)
+    set_strides(pool, (8, 16, 32)[: len(names)])
+    return pool
+
+
 def pool_both_ways(features, boxes, size=7, samples=2):
     """(ours, torchvision's) results, and gradients of the features."""
     results = []
-    for kind in (RowsRoIAlign, MultiScaleRoIAlign):
+    for kind in (rows_pool, MultiScaleRoIAlign):
         leaves = {name: f.detach().clone().requires_grad_() for name, f in features.items()}
         shapes = [IMAGE] * len(boxes)
         out = kind(NAMES, size, samples)(leaves, boxes, shapes)
@@ -100,9 +106,7 @@ def test_random_boxes_pool_as_in_torchvision(seed, size, samples, sums_calls):
 
 @pytest.mark.parametrize("images", [1, 2])
 def test_only_empty_box_lists_give_an_empty_result(images):
-    out = RowsRoIAlign(NAMES, 7, 2)(
-        make_features(images), [torch.zeros(0, 4)] * images, [IMAGE] * images
-    )
+    out = rows_pool()(make_features(images), [torch.zeros(0, 4)] * images, [IMAGE] * images)
 
     assert out.shape == (0, CHANNELS, 7, 7)
     assert out.dtype == torch.float32
@@ -113,7 +117,7 @@ def test_bfloat16_features_are_pooled_in_bfloat16(sums_calls):
     features = make_features(2, torch.bfloat16)
     boxes = [random_boxes(30), random_boxes(30)]
     with torch.autocast("cpu", torch.bfloat16):
-        found = RowsRoIAlign(NAMES, 7, 2)(features, boxes, [IMAGE] * 2)
+        found = rows_pool()(features, boxes, [IMAGE] * 2)
     exact = {name: f.float() for name, f in features.items()}
     wanted = MultiScaleRoIAlign(NAMES, 7, 2)(exact, boxes, [IMAGE] * 2)
 
@@ -128,7 +132,7 @@ def test_adaptive_sampling_and_single_maps_go_to_torchvision(names, samples, sum
     features, boxes = make_features(2), [random_boxes(20), random_boxes(20)]
     found, wanted = (
         kind(names, 7, samples)(features, boxes, [IMAGE] * 2)
-        for kind in (RowsRoIAlign, MultiScaleRoIAlign)
+        for kind in (rows_pool, MultiScaleRoIAlign)
     )
 
     assert torch.equal(found, wanted)
@@ -149,12 +153,9 @@ def test_channels_last_maps_give_the_same():
 def test_maps_of_one_cell():
     boxes = [torch.tensor([[0.0, 0, 32, 32], [3, 4, 9, 31]])]
     maps = {name: torch.rand(1, 3, 1, 1) for name in NAMES}
-    pools = [kind(NAMES, 7, 2) for kind in (RowsRoIAlign, MultiScaleRoIAlign)]
-    for pool in pools:
-        pool.scales, pool.map_levels = [1 / 8, 1 / 16, 1 / 32], None
-    pools[0].set_strides([8, 16, 32])
-    pools[1].map_levels = pools[0].map_levels
-    found, wanted = (pool(maps, boxes, [(32, 32)]) for pool in pools)
+    theirs = MultiScaleRoIAlign(NAMES, 7, 2)
+    set_strides(theirs, (8, 16, 32))
+    found, wanted = (pool(maps, boxes, [(32, 32)]) for pool in (rows_pool(), theirs))
 
     torch.testing.assert_close(found, wanted)
 
@@ -171,21 +172,33 @@ def test_bfloat16_gradients_are_near_the_exact_ones():
         torch.testing.assert_close(a, b, rtol=0.05, atol=0.05 * float(b.abs().max()))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_thin_first_image_does_not_change_the_scales(dtype):
+@pytest.mark.parametrize("kind", [RowsRoIAlign, MultiScaleRoIAlign])
+def test_a_thin_first_image_does_not_change_the_scales(kind):
     """Padded to 64 rows, its maps look twice as large for its 40 rows."""
-    pool = RowsRoIAlign(NAMES, 7, 2)
+    pool = kind(NAMES, 7, 2)
+    set_strides(pool, (8, 16, 32))
     maps = {n: torch.rand(1, 3, 64 // s, 128 // s) for n, s in zip(NAMES, (8, 16, 32), strict=True)}
-    boxes = [torch.tensor([[8.0, 8.0, 40.0, 30.0]])]
-    pool({name: m.to(dtype) for name, m in maps.items()}, boxes, [(40, 128)])
+    pool(maps, [torch.tensor([[8.0, 8.0, 40.0, 30.0]])], [(40, 128)])
 
     assert pool.scales == [1 / 8, 1 / 16, 1 / 32]
+
+
+def test_before_it_knows_the_strides_torchvision_pools(sums_calls):
+    torch.manual_seed(0)
+    features, boxes = make_features(1), [random_boxes(5)]
+    pool = RowsRoIAlign(NAMES, 7, 2)
+    wanted = MultiScaleRoIAlign(NAMES, 7, 2)(features, boxes, [IMAGE])
+
+    assert torch.equal(pool(features, boxes, [IMAGE]), wanted)
+    assert sums_calls == []
+    torch.testing.assert_close(pool(features, boxes, [IMAGE]), wanted)
+    assert sum(sums_calls) == 5
 
 
 def test_a_used_pool_can_be_copied():
     torch.manual_seed(0)
     features, boxes = make_features(1), [random_boxes(5)]
-    pool = RowsRoIAlign(NAMES, 7, 2)
+    pool = rows_pool()
     wanted = pool(features, boxes, [IMAGE])
 
     assert torch.equal(copy.deepcopy(pool)(features, boxes, [IMAGE]), wanted)
@@ -198,7 +211,7 @@ def test_a_gpu_goes_to_torchvision(sums_calls):
     boxes = [random_boxes(10).cuda()]
 
     found, wanted = (
-        kind(NAMES, 7, 2)(features, boxes, [IMAGE]) for kind in (RowsRoIAlign, MultiScaleRoIAlign)
+        kind(NAMES, 7, 2)(features, boxes, [IMAGE]) for kind in (rows_pool, MultiScaleRoIAlign)
     )
 
     assert torch.equal(found, wanted)

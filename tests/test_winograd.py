@@ -72,6 +72,13 @@ def test_other_convolutions_stay(options):
     assert type(module[0]) is nn.Conv2d
 
 
+def test_other_devices_have_better_ones():
+    with torch.device("meta"):
+        module = network()
+    use_winograd(module)
+    assert type(module[0]) is nn.Conv2d
+
+
 def test_few_channels_and_float32_stay():
     module = nn.Sequential(nn.Conv2d(255, 256, 3, padding=1).bfloat16(), *network().float())
     use_winograd(module)

@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the results to this file")
     args = parser.parse_args()
 
-    keep_freed_memory()  # as train.py and predict.py do; the reference has it too
+    keep_freed_memory(torch.device(args.device))  # as train.py does; the reference has it too
     started, results = time.strftime("%Y-%m-%d %H:%M"), []
     for suite in SUITES if args.suite == "all" else (args.suite,):
         for result in results_of(suite, args):

@@ -29,12 +29,13 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import masks_to_boxes
 from torchvision.transforms import v2
 
-from my_dataset import InstanceDataset, read_data
+from my_dataset import read_data
 from tools.benchmark_data import drawn_instances, penn_fudan
 from tools.evaluation_benchmark import coco_dataset
 from tools.machine import comparison
+from utils.data.decoded_pictures import PictureCache
 from utils.data.epoch_batches import SampleKey
-from utils.data.picture_cache import PictureCache
+from utils.data.instance_dataset import InstanceDataset
 from utils.data.records import ImageRecord, RecordSet, instance_masks
 from utils.data.transforms import train_transforms
 

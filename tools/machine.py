@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -114,6 +113,8 @@ def print_peak_memory() -> None:
     if STATUS.exists():  # Linux, whose ru_maxrss would count what the parent process held
         print(int(STATUS.read_text().split("VmHWM:")[1].split()[0]) / 1024)
     else:
+        import resource  # Windows has none
+
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE)
 
 

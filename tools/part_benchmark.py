@@ -14,7 +14,7 @@ from torchvision.models.detection.roi_heads import project_masks_on_boxes
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
-from nets.roi_align import RowsRoIAlign
+from nets.roi_align import RowsRoIAlign, set_strides
 from tools.benchmark_data import drawn_instances
 from tools.machine import comparison, taking_turns
 from utils.data.records import ImageRecord, instance_masks
@@ -23,7 +23,7 @@ from utils.data.targets import record_target
 CPU = torch.device("cpu")
 MAP_SIZES = ((32, 32), (64, 64), (128, 128), (200, 288))  # rows and columns of the largest map
 IMAGES, CHANNELS, BOXES, BINS = 2, 256, 512, 7
-LEVELS = ["0", "1", "2", "3"]
+LEVELS, STRIDES = ["0", "1", "2", "3"], (4, 8, 16, 32)
 PICTURE = (800, 1200)  # height and width in pixels
 OBJECTS, ROIS = (1, 10, 100, 300), 128
 
@@ -49,14 +49,16 @@ def roi_align_cases() -> Iterator[Case]:
                     for i, name in enumerate(LEVELS)
                 }
                 corner = torch.rand(IMAGES, BOXES, 2) * torch.tensor([3.2 * columns, 3.2 * rows])
-                size = 20 + 60 * torch.rand(IMAGES, BOXES, 2)
-                boxes = list(torch.cat([corner, corner + size], dim=2))
+                sides = 20 + 60 * torch.rand(IMAGES, BOXES, 2)
+                boxes = list(torch.cat([corner, corner + sides], dim=2))
                 what = "training" if training else "inference"
                 name = f"roi-align {str(dtype)[6:]} {what} {rows * columns} cells"
-                yield Case(name, *(
-                    partial(pool_once, kind(LEVELS, BINS, 2), maps, boxes, (4 * rows, 4 * columns))
-                    for kind in (MultiScaleRoIAlign, RowsRoIAlign)
-                ))  # fmt: skip
+                pools = [kind(LEVELS, BINS, 2) for kind in (MultiScaleRoIAlign, RowsRoIAlign)]
+                for pool in pools:
+                    set_strides(pool, STRIDES)
+                size = (4 * rows, 4 * columns)
+                ways = [partial(pool_once, pool, maps, boxes, size) for pool in pools]
+                yield Case(name, *ways)
 
 
 def pool_once(

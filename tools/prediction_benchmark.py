@@ -8,6 +8,8 @@ several of one size together, the reference one after the other.
 
 from __future__ import annotations
 
+import nets.torch_pair  # noqa: F401  # isort: skip  (first, as in train.py)
+
 import argparse
 import tempfile
 from collections.abc import Callable, Sequence
@@ -33,8 +35,10 @@ from tools.machine import (
 )
 from utils.data.images import list_images, load_image
 from utils.device import choose_precision
+from utils.memory import keep_freed_memory
 from utils.prediction.predictor import GPU_BATCH, Predictor
 
+CPU = torch.device("cpu")
 ARCH = "maskrcnn_resnet50_fpn"
 SCORE = 0.05  # torchvision's box_score_thresh
 SURENESS = 20  # scales the random scores, so that a hundred are above it
@@ -149,13 +153,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("precision")
     parser.add_argument("source", type=Path, nargs="?")
     args = parser.parse_args(arguments)
-    device = torch.device("cpu")
+    keep_freed_memory(CPU)
     way = (
-        reference_way(args.weights, device)
+        reference_way(args.weights, CPU)
         if args.way == "reference"
-        else our_way(args.weights, device, args.precision)
+        else our_way(args.weights, CPU, args.precision)
     )
-    for picture in read_pictures(args.source, args.images, device):
+    for picture in read_pictures(args.source, args.images, CPU):
         way([picture])
     print_peak_memory()
 

@@ -8,6 +8,8 @@ what lies between the batch and the moved weights.
 
 from __future__ import annotations
 
+import nets.torch_pair  # noqa: F401  # isort: skip  (first, as in train.py)
+
 import argparse
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -33,11 +35,13 @@ from tools.machine import (
 from utils.config import TrainConfig
 from utils.data.loader import Batch, collate, to_device
 from utils.device import choose_precision
+from utils.memory import keep_freed_memory
 from utils.training.engine import Trainer
 from utils.training.network import network_options
 from utils.training.stages import read_stages
 from utils.training.state import start_state
 
+CPU = torch.device("cpu")
 ARCH = "maskrcnn_resnet50_fpn"
 PART = "3+"  # what trains from pretrained weights
 WAYS = ("reference", "ours")
@@ -140,7 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("batch_size", type=int)
     parser.add_argument("precision")
     args = parser.parse_args(arguments)
-    step = make_steps(args.way, args.batch_size, 3, torch.device("cpu"), args.precision)
+    keep_freed_memory(CPU)
+    step = make_steps(args.way, args.batch_size, 3, CPU, args.precision)
     for _ in range(3):
         step()
     print_peak_memory()

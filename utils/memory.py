@@ -25,13 +25,14 @@ def gigabytes(size: float) -> str:
     return f"{size / 2**30:.2f} GB"
 
 
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that tensors free, for the next ones.
+def keep_freed_memory(device: torch.device) -> None:
+    """Let this process, and those it forks, keep the memory that tensors free for the next ones, if
+    it computes on the CPU.
 
     glibc gives large blocks back to the system at once, which fills new ones with zeros page by
-    page: a twentieth of the time of a training step on a CPU. Other systems do as they do.
+    page: a twentieth of the time of a training step. Other systems do as they do.
     """
-    if sys.platform == "linux":
+    if device.type == "cpu" and sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
             mallopt(MMAP_THRESHOLD, MOST_HEAP_BLOCK)

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from my_dataset import InstanceDataset, ShapesDataset
 from utils.config import TrainConfig
 from utils.data import shapes
 from utils.data.channels import RGB
-from utils.data.picture_cache import PictureCache
+from utils.data.decoded_pictures import PictureCache
+from utils.data.instance_dataset import InstanceDataset, ShapesDataset
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, RecordSet, refuse
 from utils.data.splits import Split, make_folds, make_split, own_split, read_split
@@ -82,7 +82,8 @@ def open_training_data(
     with ``group_by`` whole groups; else what the data set's own folders or files say; else a part
     that is drawn with the seed. Of a set in two folders, a split file, folds and groups divide the
     training part alone. Training images are varied as ``augment`` of ``AUGMENTATIONS`` says. The
-    ``cache`` keeps pictures. ``problems`` takes what is wrong with images, which are left out then.
+    ``cache`` keeps pictures; ``compact_masks`` are cut to boxes. ``problems`` takes those of images,
+    which are left out then.
 
     Raises:
         DataError: the data is wrong, or the split is of another data set.
@@ -104,8 +105,7 @@ def open_training_data(
     if problems and len(parts) < len(places):
         refuse(problems, data)
     source, val_source = (str(places.get(part, data)) for part in (TRAIN, VAL))
-    records = next(iter(parts.values()))
-    notes = []
+    records, notes = next(iter(parts.values())), []
     if VAL in parts and (split_file or folds or group_by):
         notes.append(f"{val_source} is left alone: {source} is divided")
         del parts[VAL]
@@ -147,8 +147,11 @@ def open_configured(config: TrainConfig, problems: list[str] | None = None) -> T
 
 
 def cache_size(megabytes: int) -> int:
-    """Bytes of pictures that this process and those that load for it may keep, of ``--cache``
-    for a machine; -1 is an eighth of the memory that is free, none where no system tells it."""
+    """Bytes of pictures that this process and those that load for it may keep together.
+
+    ``megabytes`` are those of the whole machine; -1 takes an eighth of the memory that is free,
+    or none where the system does not tell it.
+    """
     if megabytes >= 0:
         return megabytes * 2**20 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return int(CACHE_SHARE * free_host_memory()) if sys.platform == "linux" else 0

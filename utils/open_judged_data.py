@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from my_dataset import InstanceDataset, ShapesDataset, read_data
+from my_dataset import read_data
 from utils.data import shapes
 from utils.data.channels import RGB
+from utils.data.instance_dataset import InstanceDataset, ShapesDataset
 from utils.data.read_options import ReadOptions
 from utils.data.records import DataError, RecordSet
 from utils.data.splits import Split

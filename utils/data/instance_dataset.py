@@ -16,10 +16,10 @@ from nets.contract import Target, check_target
 from utils.data import shapes
 from utils.data.channels import RGB
 from utils.data.copy_paste import copy_paste
+from utils.data.decoded_pictures import PictureCache
 from utils.data.epoch_batches import SampleKey
 from utils.data.formats.id_masks import read_id_masks
 from utils.data.images import to_channels
-from utils.data.picture_cache import PictureCache
 from utils.data.records import DataError, ImageRecord, RecordSet
 from utils.data.targets import record_target
 from utils.data.transforms import eval_transforms

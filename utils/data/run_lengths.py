@@ -12,7 +12,7 @@ LONGEST_CODE = 6  # characters of 5 bits
 def run_lengths(counts: str) -> np.ndarray | None:
     """The run lengths in a compressed string, int64, background first; None if it is broken."""
     decoded = joined_run_lengths([counts])
-    return decoded and decoded[0]
+    return None if decoded is None else decoded[0]
 
 
 def joined_run_lengths(counts: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:

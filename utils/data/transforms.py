@@ -85,7 +85,7 @@ def train_transforms(augment: str = DEFAULT_AUGMENTATION) -> v2.Transform:
         v2.RandomApply([v2.GaussianNoise(sigma=0.03)], change.noise) if change.noise else None,
         to_plain,
     ]
-    return v2.Compose([step for step in steps if step])
+    return v2.Compose([step for step in steps if step is not None])
 
 
 def eval_transforms() -> v2.Transform:

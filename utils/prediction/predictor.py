@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nets.torch_pair  # noqa: F401  # isort: skip  (first: checks that torchvision fits torch)
+
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial

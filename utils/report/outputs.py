@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 import torchvision
 
-from my_dataset import InstanceDataset
 from utils.data.epoch_batches import SampleKey
+from utils.data.instance_dataset import InstanceDataset
 from utils.evaluation.assessment import Assessment
 from utils.folders import write_json
 from utils.report.page import write_report

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from my_dataset import InstanceDataset
 from nets.contract import CompactMasks, Target
 from nets.freezing import train_only, trainable_count
 from nets.mask_rcnn import input_size
 from nets.out_of_memory import is_out_of_memory
 from utils.config import AUTO_BATCH, TrainConfig
+from utils.data.instance_dataset import InstanceDataset
 from utils.data.loader import Batch
 from utils.device import Precision
 from utils.doctor.network_view import NetworkView
@@ -63,6 +63,7 @@ class TrialBatches:
 
     def __init__(self, dataset: InstanceDataset, model: MaskRCNN, is_transposed: bool) -> None:
         self.channels = dataset.channels
+        self.compact_masks = dataset.compact_masks
         self.view = NetworkView(*input_size(model))
         self.divisor = model.transform.size_divisible
         records = dataset.data.images
@@ -109,10 +110,11 @@ class TrialBatches:
             for n in range(self.objects)
         ]
         tiles = [torch.ones(h, w, dtype=torch.uint8)] * self.objects
+        masks = CompactMasks.from_crops(tiles, corners, (height, width))
         return Target(
             boxes=torch.tensor([(x, y, x + w, y + h) for x, y in corners], dtype=torch.float32),
             labels=torch.ones(self.objects, dtype=torch.int64),
-            masks=CompactMasks.from_crops(tiles, corners, (height, width)),
+            masks=masks if self.compact_masks else masks.dense(),
             image_id=0,
             area=torch.full((self.objects,), float(h * w)),
             iscrowd=torch.zeros(self.objects, dtype=torch.int64),

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import torch
 
-from my_dataset import InstanceDataset
 from nets.mask_rcnn import input_size
 from nets.weights_file import load_weights
+from utils.data.instance_dataset import InstanceDataset
 from utils.data.loader import Batch
 from utils.device import Precision
 from utils.evaluation.assessment import assess

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from my_dataset import InstanceDataset
 from nets.contract import Prediction, Target, above
 from utils.data.epoch_batches import EpochBatches, SampleKey
+from utils.data.instance_dataset import InstanceDataset
 from utils.drawing import (
     DrawnObject,
     draw_objects,

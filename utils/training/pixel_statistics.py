@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from my_dataset import InstanceDataset
 from utils.data.epoch_batches import SampleKey
+from utils.data.instance_dataset import InstanceDataset
 
 MOST_IMAGES = 1000  # of more, an evenly spread sample is measured
 LEAST_STD = 1e-6  # a channel that varies less is constant, and is not divided by it

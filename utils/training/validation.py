@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torchvision.models.detection import MaskRCNN
 from tqdm import tqdm
 
-from my_dataset import InstanceDataset
+from utils.data.instance_dataset import InstanceDataset
 from utils.data.loader import Batch
 from utils.device import Precision
 from utils.evaluation.coco_evaluator import CocoEvaluator, Metrics, metrics_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.utils.data import get_worker_info
@@ -38,6 +39,10 @@ class PictureCache:
             self.taken += pixels.nbytes
             self.kept[path, channels] = pixels.copy()
         return pixels
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A process that is spawned, not forked, begins without pictures: each would get a copy."""
+        return {"size": self.size, "taken": 0, "kept": {}}
 
     def _room(self) -> int:
         """Bytes that this process may keep."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,11 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from my_dataset import InstanceDataset, ShapesDataset, read_data
-from utils.data import picture_cache
+from utils.data import decoded_pictures
 from utils.data.augmentation import AUGMENTATIONS
+from utils.data.decoded_pictures import PictureCache
 from utils.data.epoch_batches import SampleKey
 from utils.data.images import load_image
-from utils.data.picture_cache import PictureCache
 from utils.data.records import DataError
 from utils.data.transforms import train_transforms
 
@@ -35,7 +37,7 @@ def reads(monkeypatch):
     """The names of the files that are read, as they are."""
     names = []
     monkeypatch.setattr(
-        picture_cache,
+        decoded_pictures,
         "load_image",
         lambda path, channels: (names.append(path.name), load_image(path, channels))[1],
     )
@@ -150,3 +152,13 @@ def test_drawn_scenes_are_not_read_and_not_kept(reads):
     assert dataset[0]
     assert not reads
     assert not dataset.cache.kept
+
+
+def test_what_is_kept_does_not_go_to_processes_that_are_spawned(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (9, 7)).save(path)
+    cache = PictureCache(10**6)
+    cache.load(path, 3)
+    twin = pickle.loads(pickle.dumps(cache))
+    assert (twin.size, twin.taken, twin.kept) == (10**6, 0, {})
+    assert cache.taken == 9 * 7 * 3
