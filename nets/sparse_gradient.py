@@ -28,7 +28,7 @@ class SparseGradientConv2d(nn.Conv2d):
     """A convolution that keeps the size of its map, for gradients that are zero in most cells."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu" or not torch.is_grad_enabled():
+        if input.device.type != "cpu" or input.ndim != 4 or not torch.is_grad_enabled():
             return super().forward(input)
         weight, bias = self.weight, self.bias
         if torch.is_autocast_enabled("cpu"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 from tools import benchmark
-from tools.benchmark import SUITES, main, show
+from tools.benchmark import ON_GPU, SUITES, main, parse, show
 from tools.machine import comparison
 from utils.device import describe
 
@@ -25,12 +24,12 @@ ASKED = {
     "roi-align": ("part_benchmark", ("the cases of RoIAlign", 5)),
     "masks": ("part_benchmark", ("the cases of masks", 5)),
 }
-OPTIONS = ["--rounds", "3", "--device", "cuda", "--precision", "fp32", "--batch-size", "12",
+OPTIONS = ["--rounds", "3", "--precision", "fp32", "--batch-size", "12",
            "--images", "9", "--weights", "best.pth", "--source", "photos",
            "--detections", "7", "--classes", "4"]  # fmt: skip
 ASKED_WITH_OPTIONS = {
-    "train": (3, 12, "cuda", "fp32"),
-    "predict": (Path("best.pth"), Path("photos"), 9, 3, "cuda", "fp32"),
+    "train": (3, 12, "cpu", "fp32"),
+    "predict": (Path("best.pth"), Path("photos"), 9, 3, "cpu", "fp32"),
     "load": (3,),
     "evaluate": (9, 7, 4, 3),
     "roi-align": ("the cases of RoIAlign", 3),
@@ -59,41 +58,61 @@ def asked(monkeypatch):
     return calls
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
-    main()
+def run(*arguments):
+    main(parse(list(map(str, arguments))))
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_suite_is_asked(asked, monkeypatch, suite):
-    run(monkeypatch, suite)
+    run(suite)
     assert asked == ["memory is kept", ASKED[suite]]
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_suite_is_asked_with_options(asked, monkeypatch, suite):
-    run(monkeypatch, suite, *OPTIONS)
+    run(suite, *OPTIONS)
     assert asked[1:] == [(ASKED[suite][0], ASKED_WITH_OPTIONS[suite])]
 
 
 def test_all_are_asked_in_turn(asked, monkeypatch, tmp_path):
-    run(monkeypatch, "all", "--json", tmp_path / "x.json")
+    run("all", "--json", tmp_path / "x.json")
     assert asked[1:] == [ASKED[suite] for suite in SUITES]
     assert set(ASKED) == set(SUITES)
     results = json.loads((tmp_path / "x.json").read_text())["results"]
     assert [result["name"] for result in results] == [ASKED[suite][0] for suite in SUITES]
 
 
-def test_an_unknown_suite_is_wrong_usage(asked, monkeypatch):
+@pytest.mark.parametrize(
+    "arguments",
+    [("training",), ("load", "--rounds", "0"), ("train", "--batch-size", "-1"),
+     ("predict", "--precision", "fp64"), ("masks", "--device", "cuda"),
+     ("load", "--json", "nowhere/x.json")],
+)  # fmt: skip
+def test_wrong_usage_is_told_before_anything_is_measured(asked, arguments):
     with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, "training")
+        run(*arguments)
     assert ended.value.code == 2
     assert not asked
 
 
+@pytest.mark.parametrize("suite", ON_GPU)
+def test_a_gpu_is_for_some(suite):
+    assert parse([suite, "--device", "cuda"]).device == "cuda"
+
+
+def test_what_was_measured_stays_when_the_next_suite_fails(asked, monkeypatch, tmp_path):
+    def fails(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(benchmark.evaluation_benchmark, "compare", fails)
+    with pytest.raises(MemoryError):
+        run("all", "--json", tmp_path / "x.json")
+    assert len(json.loads((tmp_path / "x.json").read_text())["results"]) == 3
+
+
 def test_the_file_says_when_and_where_and_what(asked, monkeypatch, tmp_path):
     before = time.strftime("%Y-%m-%d %H:%M")
-    run(monkeypatch, "load", "--json", tmp_path / "x.json")
+    run("load", "--json", tmp_path / "x.json")
     content = json.loads((tmp_path / "x.json").read_text())
     assert set(content) == {"started", "machine", "results"}
     assert before <= content["started"] <= time.strftime("%Y-%m-%d %H:%M")
@@ -110,7 +129,7 @@ def test_other_metrics_end_with_1(asked, monkeypatch, tmp_path, difference, code
     results = [comparison("a", 3, 1) | {"difference": difference}, comparison("b", 3, 1)]
     monkeypatch.setattr(benchmark.evaluation_benchmark, "compare", lambda *_: results)
     try:
-        run(monkeypatch, "evaluate", "--json", tmp_path / "x.json")
+        run("evaluate", "--json", tmp_path / "x.json")
         ended = 0
     except SystemExit as end:
         ended = end.code
@@ -154,5 +173,5 @@ def test_results_are_shown_as_they_come(monkeypatch, capsys):
         yield comparison("second", 3, 1)
 
     monkeypatch.setattr(benchmark.part_benchmark, "compare", compare)
-    run(monkeypatch, "masks")
+    run("masks")
     assert "first" in shown[0]

@@ -23,7 +23,7 @@ finally:
 """
 COMMANDS = (
     "train.py", "test.py", "predict.py",
-    "tools.check", "tools.convert", "tools.gather", "tools.cross_validate",
+    "tools.check", "tools.convert", "tools.gather", "tools.cross_validate", "tools.benchmark",
 )  # fmt: skip
 WRONG = {
     "train.py": ["--lr", "0"],
@@ -33,6 +33,7 @@ WRONG = {
     "tools.convert": ["data", "copy", "--to", "nothing"],
     "tools.gather": ["list.txt", "folder", "--jobs", "0"],
     "tools.cross_validate": ["--stages", "heads"],
+    "tools.benchmark": ["load", "--rounds", "0"],
 }
 
 
@@ -50,7 +51,7 @@ def test_help_imports_nothing_slow(command):
     code, output, _ = ended(command, "--help")
 
     assert code == 0
-    assert "--max-pixels" in output
+    assert output.startswith("usage:")
     assert output.splitlines()[-1] == "slow:"
 
 

@@ -14,17 +14,57 @@ if both evaluations do not give the same numbers.
 
 from __future__ import annotations
 
-import nets.torch_pair  # noqa: F401  # isort: skip  (first, as in train.py and predict.py)
-
 import argparse
-import json
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from utils.config import PRECISIONS, ConfigError
+
+# In this order: what measures the memory of processes of its own goes before what needs much.
+SUITES = ("train", "predict", "load", "evaluate", "roi-align", "masks")
+TOLERANCE = 1e-9  # of a metric
+ON_GPU = ("train", "predict", "all")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("suite", choices=(*SUITES, "all"))
+    parser.add_argument("--rounds", type=_count, default=5, help="of evaluate: blocks of images")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="train, predict")
+    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS),
+                        help="of ours, for train and predict")  # fmt: skip
+    parser.add_argument("--batch-size", type=_count, default=2, help="of train")
+    parser.add_argument("--images", type=_count, help="of evaluate (1000) and of predict (6)")
+    parser.add_argument("--weights", type=Path, help="of predict; random ones by default")
+    parser.add_argument("--source", type=Path, help="of predict: a folder of pictures")
+    parser.add_argument("--detections", type=_count, default=50, help="of evaluate: per image")
+    parser.add_argument("--classes", type=_count, default=80, help="of evaluate")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    args = parser.parse_args(arguments)
+    if args.device == "cuda" and args.suite not in ON_GPU:
+        parser.error(f"--device cuda is for {', '.join(ON_GPU)}; {args.suite} works on the CPU")
+    if args.json and not args.json.parent.is_dir():
+        parser.error(f"--json {args.json}: there is no folder {args.json.parent}")
+    return args
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return count
+
+
+if __name__ == "__main__":  # before torch is imported, as in train.py
+    settings = parse()
+
+import nets.torch_pair  # noqa: F401  # isort: skip  (first, as in train.py and predict.py)
+
+import json
+import time
 
 from tools import (
     evaluation_benchmark,
@@ -33,13 +73,9 @@ from tools import (
     prediction_benchmark,
     training_benchmark,
 )
-from utils.device import describe
+from utils.device import choose_device, describe
 from utils.memory import keep_freed_memory
 from utils.training.run_folder import environment
-
-# In this order: what measures the memory of processes of its own goes before what needs much.
-SUITES = ("train", "predict", "load", "evaluate", "roi-align", "masks")
-TOLERANCE = 1e-9  # of a metric
 
 
 def results_of(suite: str, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -90,36 +126,24 @@ def show(result: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("suite", choices=(*SUITES, "all"))
-    parser.add_argument("--rounds", type=int, default=5, help="of evaluate: blocks of images")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="train, predict")
-    parser.add_argument("--precision", default="auto", help="of ours, for train and predict")
-    parser.add_argument("--batch-size", type=int, default=2, help="of train")
-    parser.add_argument("--images", type=int, help="of evaluate (1000) and of predict (6)")
-    parser.add_argument("--weights", type=Path, help="of predict; random ones by default")
-    parser.add_argument("--source", type=Path, help="of predict: a folder of pictures")
-    parser.add_argument("--detections", type=int, default=50, help="of evaluate: in each image")
-    parser.add_argument("--classes", type=int, default=80, help="of evaluate")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
-    args = parser.parse_args()
-
-    keep_freed_memory(torch.device(args.device))  # as train.py does; the reference has it too
-    started, results = time.strftime("%Y-%m-%d %H:%M"), []
+def main(args: argparse.Namespace) -> None:
+    device = choose_device(args.device)
+    keep_freed_memory(device)  # as train.py does; the reference has it too
+    machine = environment(describe(device), args.precision)
+    results: list[dict[str, Any]] = []
+    content = {"started": time.strftime("%Y-%m-%d %H:%M"), "machine": machine, "results": results}
     for suite in SUITES if args.suite == "all" else (args.suite,):
         for result in results_of(suite, args):
             show(result)
             results.append(result)
-    if args.json:
-        machine = environment(describe(torch.device(args.device)), args.precision)
-        content = {"started": started, "machine": machine, "results": results}
-        args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            if args.json:  # each time, so that what was measured is there if the next one fails
+                args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if any(result.get("difference", 0.0) >= TOLERANCE for result in results):
         sys.exit(1)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main(settings)
+    except (ConfigError, OSError) as error:
+        sys.exit(f"error: {error}")

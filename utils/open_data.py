@@ -82,8 +82,8 @@ def open_training_data(
     with ``group_by`` whole groups; else what the data set's own folders or files say; else a part
     that is drawn with the seed. Of a set in two folders, a split file, folds and groups divide the
     training part alone. Training images are varied as ``augment`` of ``AUGMENTATIONS`` says. The
-    ``cache`` keeps pictures; ``compact_masks`` are cut to boxes. ``problems`` takes those of images,
-    which are left out then.
+    ``cache`` keeps pictures; ``compact_masks`` are cut to boxes. ``problems`` takes those of
+    images, which are left out then.
 
     Raises:
         DataError: the data is wrong, or the split is of another data set.
