@@ -54,7 +54,9 @@ def pays(weight: Tensor, maps: Tensor | None = None) -> bool:
 
 def transform_kernel(weight: Tensor) -> Tensor:
     """From (O, C, 3, 3) to sixteen matrices, (16, C, O), in the same dtype."""
-    kernel = torch.einsum("ia,ocab,jb->ijco", KERNEL_TRANSFORM, weight.float(), KERNEL_TRANSFORM)
+    along = KERNEL_TRANSFORM
+    with torch.autocast("cpu", enabled=False):  # which would round halfway
+        kernel = torch.einsum("ia,ocab,jb->ijco", along, weight.float(), along)
     return kernel.flatten(0, 1).to(weight.dtype)
 
 

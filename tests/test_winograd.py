@@ -35,6 +35,13 @@ def test_any_size_in_any_blocks(images, tiles, size, monkeypatch):
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_autocast_does_not_round_kernels_halfway():
+    weight = make()[1].float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = transform_kernel(weight)
+    assert torch.equal(found, transform_kernel(weight))
+
+
 def test_no_image():
     maps, weight, bias = make(images=0)
     assert convolve(maps, transform_kernel(weight), bias).shape == (0, 3, 8, 6)
