@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,12 +119,11 @@ def test_both_ways_give_the_same_numbers(images, rounds):
         assert result["ratio"] == result["reference_s"] / result["ours_s"]
 
 
-COMMAND = ["benchmark", "evaluate", "--images", "2", "--detections", "9", "--classes", "2"]
+COMMAND = ["evaluate", "--images", "2", "--detections", "9", "--classes", "2"]
 
 
-def test_the_command_prints_and_writes_each_part(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(sys, "argv", [*COMMAND, "--json", str(tmp_path / "x.json")])
-    benchmark.main()
+def test_the_command_prints_and_writes_each_part(tmp_path, capsys):
+    benchmark.main(benchmark.parse([*COMMAND, "--json", str(tmp_path / "x.json")]))
     results = json.loads((tmp_path / "x.json").read_text())["results"]
     lines = capsys.readouterr().out.splitlines()
     assert len(results) == 3
@@ -140,8 +138,7 @@ def test_other_numbers_end_the_command_with_1(monkeypatch, tmp_path):
         return paste_masks(heads.masks, heads.boxes + torch.tensor([0, 0, 4, 0]), HEIGHT, WIDTH)
 
     monkeypatch.setattr(evaluation_benchmark, "our_masks", a_little_wider)
-    monkeypatch.setattr(sys, "argv", [*COMMAND, "--json", str(tmp_path / "x.json")])
     with pytest.raises(SystemExit) as ended:
-        benchmark.main()
+        benchmark.main(benchmark.parse([*COMMAND, "--json", str(tmp_path / "x.json")]))
     assert ended.value.code == 1
     assert (tmp_path / "x.json").exists(), "the figures are there to be looked at"

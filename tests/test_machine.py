@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -162,7 +163,7 @@ def test_memory_is_told_in_megabytes(tmp_path, monkeypatch, capsys):
     status = tmp_path / "status"
     monkeypatch.setattr(machine, "STATUS", status)
     usage = SimpleNamespace(ru_maxrss=300 * MEGABYTE)  # in bytes on a Mac
-    monkeypatch.setattr(machine.resource, "getrusage", lambda _: usage)
+    monkeypatch.setattr(resource, "getrusage", lambda _: usage)
     print_peak_memory()
     status.write_text("VmPeak:\t    9999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n")
     print_peak_memory()
