@@ -48,7 +48,8 @@ class RowsRoIAlign(MultiScaleRoIAlign):
             here = torch.where(levels == level)[0]
             pooled.append(self._sums(feature, images[here], everything[here] * scale))
             order.append(here)
-        return torch.cat(pooled)[torch.cat(order).argsort()].permute(0, 3, 1, 2)
+        found = torch.cat(pooled)[torch.cat(order).argsort()].permute(0, 3, 1, 2)
+        return found.contiguous() if features[0].is_contiguous() else found  # as the maps lie
 
     def _sums(self, feature: Tensor, images: Tensor, boxes: Tensor) -> Tensor:
         """Pool boxes in cell units, (N, 4), from (B, C, H, W) maps to (N, h, w, C)."""

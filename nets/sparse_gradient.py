@@ -83,7 +83,8 @@ class _Convolution(torch.autograd.Function):
             )
         to_maps, to_weight = _products(rows, used, reached, maps, weight)
         to_bias = rows[used].sum(0, dtype=torch.float32) if ctx.needs_input_grad[2] else None
-        return to_maps, to_weight.to(weight.dtype), to_bias
+        # Laid out as the weight is, which is what several processes expect.
+        return to_maps, torch.empty_like(weight).copy_(to_weight), to_bias
 
 
 def _convolve(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -147,6 +147,8 @@ def test_channels_last_maps_give_the_same():
     (found_last, gradients_last), _ = pool_both_ways(last, boxes)
 
     assert torch.equal(found, found_last)
+    assert found.is_contiguous()
+    assert found_last.is_contiguous(memory_format=torch.channels_last)
     assert all(map(torch.equal, gradients, gradients_last))
 
 

@@ -72,6 +72,16 @@ def test_few_cells(cells, reached, bias, layout, products):
     assert products == [reached]
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_a_weight_is_laid_out_as_it_is(layout):
+    """Else processes that train together copy it each time, with a warning."""
+    _, sparse = twins()
+    sparse.to(memory_format=layout)
+    maps = torch.randn(2, 4, 7, 9).to(memory_format=layout)
+    gradients(sparse, maps, gradient_at([(0, 3, 4)], (2, 6, 7, 9)))
+    assert sparse.weight.grad.stride() == sparse.weight.stride()
+
+
 @pytest.mark.parametrize("side", [3, 5])
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.9])
 def test_any_share_of_the_cells(side, share, monkeypatch):
