@@ -72,10 +72,7 @@ class RowsRoIAlign(MultiScaleRoIAlign):
 
 
 class WeightedSums(torch.autograd.Function):
-    """Weighted sums of the rows of a table, with the gradient of the table.
-
-    ``embedding_bag`` has a gradient of its own, which adds rows up one by one in float32.
-    """
+    """Weighted sums of the rows of a table, and the gradient of the table, by ``embedding_bag``."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:

@@ -43,15 +43,8 @@ def use_sparse_gradients(model: MaskRCNN) -> None:
     """Let those convolutions of FPN and RPN, in place, skip the cells without a gradient."""
     for part in (model.backbone.fpn.layer_blocks, model.rpn.head):
         for conv in part.modules():
-            if type(conv) is nn.Conv2d and _keeps_size(conv):
+            if type(conv) is nn.Conv2d and winograd.keeps_size(conv) and conv.kernel_size != (1, 1):
                 conv.__class__ = SparseGradientConv2d
-
-
-def _keeps_size(conv: nn.Conv2d) -> bool:
-    side = conv.kernel_size[0]
-    plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
-    square = conv.kernel_size == (side, side) and conv.padding == (side // 2, side // 2)
-    return plain and square and side % 2 == 1 and side > 1 and conv.padding_mode == "zeros"
 
 
 class _Convolution(torch.autograd.Function):

@@ -36,12 +36,19 @@ def use_winograd(module: nn.Module) -> None:
     """Exchange, in place, the convolutions for which it may pay, in a network that will not train
     again and has weights in bfloat16."""
     for conv in module.modules():
-        if not isinstance(conv, nn.Conv2d) or conv.kernel_size != (3, 3) or conv.groups > 1:
+        if not isinstance(conv, nn.Conv2d) or conv.kernel_size != (3, 3):
             continue
-        plain = conv.stride == conv.dilation == conv.padding == (1, 1)
-        if plain and conv.padding_mode == "zeros" and pays(conv.weight):
+        if keeps_size(conv) and pays(conv.weight):
             conv.__class__ = WinogradConv2d
             conv.register_buffer("transformed", transform_kernel(conv.weight), persistent=False)
+
+
+def keeps_size(conv: nn.Conv2d) -> bool:
+    """Whether it is a plain convolution, zeros around, by a square kernel that has a centre."""
+    side = conv.kernel_size[0]
+    plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
+    square = conv.kernel_size == (side, side) and conv.padding == (side // 2, side // 2)
+    return plain and square and side % 2 == 1 and conv.padding_mode == "zeros"
 
 
 def pays(weight: Tensor, maps: Tensor | None = None) -> bool:

@@ -73,6 +73,7 @@ from tools import (
     prediction_benchmark,
     training_benchmark,
 )
+from tools.machine import WAYS
 from utils.device import choose_device, describe
 from utils.memory import keep_freed_memory
 from utils.training.run_folder import environment
@@ -103,7 +104,7 @@ def show(result: dict[str, Any]) -> None:
     """One line, and one for each way of what else is known of it."""
     print("{name:45} reference {reference_s:.3f} s  ours {ours_s:.3f} s  {ratio:.2f}x"
           .format(**result))  # fmt: skip
-    for way in ("reference", "ours"):
+    for way in WAYS:
         facts = {
             "images_per_s": "{:.2f} images/s",
             "share_of_limit": "{:.0%} of what the machine can do",

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+CPU = torch.device("cpu")
+WAYS = ("reference", "ours")
 GIGA = 1e9
 MEGABYTE = 2**20
 SIDES = {"cpu": 2048, "cuda": 8192}  # of the matrices

@@ -16,11 +16,10 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from nets.roi_align import RowsRoIAlign, set_strides
 from tools.benchmark_data import drawn_instances
-from tools.machine import comparison, taking_turns
+from tools.machine import CPU, comparison, taking_turns
 from utils.data.records import ImageRecord, instance_masks
 from utils.data.targets import record_target
 
-CPU = torch.device("cpu")
 MAP_SIZES = ((32, 32), (64, 64), (128, 128), (200, 288))  # rows and columns of the largest map
 IMAGES, CHANNELS, BOXES, BINS = 2, 256, 512, 7
 LEVELS, STRIDES = ["0", "1", "2", "3"], (4, 8, 16, 32)

@@ -8,8 +8,6 @@ several of one size together, the reference one after the other.
 
 from __future__ import annotations
 
-import nets.torch_pair  # noqa: F401  # isort: skip  (first, as in train.py)
-
 import argparse
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,7 +23,9 @@ from nets.mask_rcnn import build_model
 from nets.weights_file import WeightsFile, load_weights, save_weights
 from tools.benchmark_data import penn_fudan
 from tools.machine import (
+    CPU,
     GIGA,
+    WAYS,
     comparison,
     facts_of,
     flops,
@@ -38,12 +38,10 @@ from utils.device import choose_precision
 from utils.memory import keep_freed_memory
 from utils.prediction.predictor import GPU_BATCH, Predictor
 
-CPU = torch.device("cpu")
 ARCH = "maskrcnn_resnet50_fpn"
 SCORE = 0.05  # torchvision's box_score_thresh
 SURENESS = 20  # scales the random scores, so that a hundred are above it
 DRAWN, DRAWN_FOR_GPU = (480, 640, 3), (800, 1333, 3)
-WAYS = ("reference", "ours")
 Way = Callable[[Sequence[np.ndarray]], int]
 
 

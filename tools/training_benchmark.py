@@ -8,8 +8,6 @@ what lies between the batch and the moved weights.
 
 from __future__ import annotations
 
-import nets.torch_pair  # noqa: F401  # isort: skip  (first, as in train.py)
-
 import argparse
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -24,7 +22,9 @@ from nets.freezing import train_only
 from nets.mask_rcnn import build_model
 from tools.benchmark_data import open_data
 from tools.machine import (
+    CPU,
     GIGA,
+    WAYS,
     comparison,
     facts_of,
     flops,
@@ -41,10 +41,8 @@ from utils.training.network import network_options
 from utils.training.stages import read_stages
 from utils.training.state import start_state
 
-CPU = torch.device("cpu")
 ARCH = "maskrcnn_resnet50_fpn"
 PART = "3+"  # what trains from pretrained weights
-WAYS = ("reference", "ours")
 Step = Callable[[], object]
 
 
