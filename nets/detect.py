@@ -44,7 +44,7 @@ def detect(
 
     losses: Losses = {}
     if targets is not None:
-        with _heads_compute_losses(model), _fixed_seed(batch.tensors.device):
+        with heads_compute_losses(model), fixed_seed(batch.tensors.device):
             proposals, rpn_losses = model.rpn(batch, features, resized_targets)
             _, head_losses = model.roi_heads(
                 features, proposals, batch.image_sizes, resized_targets
@@ -71,7 +71,7 @@ def _prediction(
 
 
 @contextmanager
-def _fixed_seed(device: torch.device) -> Iterator[None]:
+def fixed_seed(device: torch.device) -> Iterator[None]:
     """Draw the same samples every time, and leave the random states of training alone."""
     index = device.index if device.index is not None else 0
     with torch.random.fork_rng(devices=[index] if device.type == "cuda" else []):
@@ -82,7 +82,7 @@ def _fixed_seed(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _heads_compute_losses(model: MaskRCNN) -> Iterator[None]:
+def heads_compute_losses(model: MaskRCNN) -> Iterator[None]:
     """Let RPN and RoI heads themselves act as in training; batch norms inside stay as they are."""
     parts = (model.rpn, model.roi_heads)
     try:

@@ -245,7 +245,7 @@ SIZES = [None, (120, 150), (7, 5), (97, 61), (1, 1), (80, 7)]
 
 @pytest.mark.parametrize("size", SIZES)
 def test_masks_are_drawn_as_whole_ones_would_be(size, monkeypatch):
-    monkeypatch.setattr(drawing, "_write_labels", lambda *_: None)
+    monkeypatch.setattr(drawing, "write_labels", lambda *_: None)
     monkeypatch.setattr(ImageDraw.ImageDraw, "rectangle", lambda *_, **__: None)
     random = np.random.default_rng(1)
     image = noise(50, 40)

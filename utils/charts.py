@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -23,6 +24,7 @@ INK, GREY, PALE, MARK = (30, 30, 30), (120, 120, 120), (226, 226, 226), (190, 40
 MOST_BARS = 20
 BINS = 40
 MOST_LETTERS = 22
+MOST_DOTS = 30
 
 Counts = Mapping[str, Sequence[int]]
 
@@ -36,6 +38,7 @@ class Axis:
     start: int
     stop: int
     log: bool = False
+    whole: bool = True  # ticks are whole numbers
 
     def place(self, value: float) -> float:
         """The pixel that a value lies at."""
@@ -51,16 +54,17 @@ class Axis:
             every = -(-len(powers) // 12)
             found = [2.0**power for power in powers if power % every == 0]
         else:
-            step = round_step((self.high - self.low) / 6)
+            step = round_step((self.high - self.low) / 6, self.whole)
             first, last = math.ceil(self.low / step), math.floor(self.high / step)
             found = [step * number for number in range(first, last + 1)]
         return [tick for tick in found if self.low <= tick <= self.high]
 
 
-def round_step(value: float) -> float:
-    """The least of 1, 2, 5, 10, 20, 50... that is not below ``value``."""
-    power = 10.0 ** max(0, math.floor(math.log10(max(value, 1))))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value)
+def round_step(value: float, whole: bool = True) -> float:
+    """The least of 1, 2, 5, 10, 20, 50... that is not below ``value``; unless ``whole``, also of
+    0.5, 0.2, 0.1..."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1) if whole else value))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * (1 - 1e-9))
 
 
 def bar_chart(title: str, names: Sequence[str], counts: Counts) -> Image.Image:
@@ -103,6 +107,8 @@ def histogram(
     series: Mapping[str, Sequence[float]],
     *,
     log: bool = False,
+    edges: Sequence[float] = (),
+    unit: str = "",
     marks: Sequence[float] = (),
     marks_name: str = "",
 ) -> Image.Image:
@@ -111,8 +117,11 @@ def histogram(
     Args:
         title: what is shown.
         label: of the horizontal axis, with its unit.
-        series: values; above 0 for a logarithmic axis, else whole numbers from 0.
+        series: values; above 0 for a logarithmic axis, else whole numbers from 0, or any numbers
+            with ``edges``.
         log: logarithmic bins and axis.
+        edges: of the bins, ascending, instead of those made for the values.
+        unit: what is counted; objects or images by default.
         marks: values to mark by dashed lines.
         marks_name: what these are.
     """
@@ -121,24 +130,25 @@ def histogram(
     if not values:
         _text(draw, (WIDTH / 2, HEIGHT / 2), "no objects", GREY, "mm")
         return picture
-    edges = _log_edges([*values, *marks]) if log else _whole_edges(max(values))
+    is_own = not edges
+    if is_own:
+        edges = _log_edges([*values, *marks]) if log else _whole_edges(max(values))
     counted = [np.histogram(part, edges)[0] for part in series.values()]
     tallest = int(sum(counted).max())  # type: ignore[union-attr]
     frame = (130, 160 if marks else 120, WIDTH - 50, HEIGHT - 120)
-    across = Axis(edges[0], edges[-1], frame[0], frame[2], log)
-    upward = Axis(0, tallest * 1.05, frame[3], frame[1])
-    _draw_axes(draw, frame, across, upward, label, "objects" if log else "images")
+    across = Axis(edges[0], edges[-1], frame[0], frame[2], log, whole=is_own)
+    upward = Axis(0, max(tallest, 1) * 1.05, frame[3], frame[1])
+    _draw_axes(draw, frame, across, upward, label, unit or ("objects" if log else "images"))
     base = np.zeros(len(edges) - 1)
     for colour, part in zip(_colours(series), counted, strict=True):
-        for i in np.flatnonzero(part):
+        for i in map(int, np.flatnonzero(part)):
             left, right = across.place(edges[i]), across.place(edges[i + 1])
             box = (left + 1, upward.place(base[i] + part[i]), right - 1, upward.place(base[i]))
             draw.rectangle(box, fill=colour)
         base += part
     for mark in marks:
         x = across.place(mark)
-        for y in range(frame[1], frame[3], 16):
-            draw.line((x, y, x, y + 8), MARK, 3)
+        _mark(draw, x, frame)
         _text(draw, (x, frame[1] - 8), f"{mark:g}", MARK, "mb")
     if marks:
         _text(draw, (frame[0], 84), marks_name, MARK, "lm")
@@ -161,6 +171,52 @@ def scatter(
             centre = across.place(x), upward.place(y)
             box = [c + sign * radius for sign in (-1, 1) for c in centre]
             draw.ellipse(box, outline=colour, width=4)
+    return picture
+
+
+def line_chart(
+    title: str,
+    labels: tuple[str, str],
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    log: bool = False,
+    top: float | None = None,
+    marks: Mapping[str, float] = MappingProxyType({}),
+) -> Image.Image:
+    """Lines through points of (x, y), by rising x; y is 0 or above.
+
+    Args:
+        title: what is shown.
+        labels: of the horizontal and the vertical axis, with their units.
+        series: points by name.
+        log: a logarithmic horizontal axis; all x are above 0.
+        top: where the vertical axis ends; by default above the highest point.
+        marks: x to mark by upright dashed lines, by what they are.
+    """
+    picture, draw = _sheet(title, list(series))
+    points = [point for part in series.values() for point in part]
+    if not points:
+        _text(draw, (WIDTH / 2, HEIGHT / 2), "nothing to show", GREY, "mm")
+        return picture
+    places = [x for x, _ in points] + list(marks.values())
+    frame = (130, 130, WIDTH - 70, HEIGHT - 120)
+    low, high = min(places), max(places)
+    if low == high:
+        high = low * 2 if log else low + 1
+    across = Axis(low, high, frame[0], frame[2], log)
+    most = top or max(y for _, y in points) * 1.08 or 1
+    upward = Axis(0, most, frame[3], frame[1], whole=False)
+    _draw_axes(draw, frame, across, upward, *labels)
+    for i, (name, x) in enumerate(marks.items()):
+        _mark(draw, across.place(x), frame)
+        right = across.place(x) > (frame[0] + frame[2]) / 2
+        place = across.place(x) + (-10 if right else 10), frame[3] - 24 - 34 * i
+        _text(draw, place, name, MARK, "rm" if right else "lm")
+    for colour, part in zip(_colours(series), series.values(), strict=True):
+        path = [(across.place(x), upward.place(y)) for x, y in part]
+        draw.line(path, colour, 5, joint="curve")
+        for x, y in path if len(path) <= MOST_DOTS else ():
+            draw.ellipse((x - 7, y - 7, x + 7, y + 7), fill=colour)
     return picture
 
 
@@ -192,7 +248,7 @@ def _draw_axes(
     for tick in upward.ticks():
         y = upward.place(tick)
         draw.line((left, y, right, y), PALE, 2)
-        _text(draw, (left - 14, y), f"{tick:,.0f}", GREY, "rm")
+        _text(draw, (left - 14, y), f"{tick:,.0f}" if upward.whole else f"{tick:,.4g}", GREY, "rm")
     for tick in across.ticks():
         x = across.place(tick)
         draw.line((x, bottom, x, bottom + 10), GREY, 2)
@@ -200,6 +256,12 @@ def _draw_axes(
     draw.line((left, top, left, bottom, right, bottom), GREY, 2)
     _text(draw, ((left + right) / 2, HEIGHT - 34), label, INK, "mm")
     _text(draw, (20, top - 24), upward_label, INK, "lm")
+
+
+def _mark(draw: ImageDraw.ImageDraw, x: float, frame: tuple[int, int, int, int]) -> None:
+    """An upright dashed line."""
+    for y in range(frame[1], frame[3], 16):
+        draw.line((x, y, x, y + 8), MARK, 3)
 
 
 def _text(

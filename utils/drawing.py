@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def draw_objects(
     for (x1, y1, x2, y2), colour in reversed(list(zip(boxes, colours, strict=True))):
         thin = max(1, min(line, (x2 - x1) // 10, (y2 - y1) // 10))  # a small mask is seen within
         draw.rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=colour, width=thin)
-    _write_labels(draw, [item.text for item in objects], boxes, colours, size)
+    write_labels(draw, [item.text for item in objects], boxes, colours, size)
     return picture
 
 
@@ -190,6 +191,13 @@ def panel_size(image: np.ndarray) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def png(picture: Image.Image) -> bytes:
+    """A picture as a PNG file."""
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
 def text_font(text: str, size: int) -> Font:
     """A font that has the letters of ``text``; ``size`` is its height in pixels."""
     return _font(size, _is_wide(text))
@@ -248,14 +256,17 @@ class _Label:
         draw.text((area[0] + self.offset[0], area[1] + self.offset[1]), self.text, ink, self.font)
 
 
-def _write_labels(
+def write_labels(
     draw: ImageDraw.ImageDraw,
     texts: Sequence[str],
     boxes: Sequence[list[int]],
     colours: Sequence[Colour],
     size: tuple[int, int],
 ) -> None:
-    """Write labels, best first, until they find no place or would hide the picture."""
+    """Write labels at their boxes, best first, until they find no place or would hide the picture.
+
+    No two overlap, so some may stay away.
+    """
     pixels = size[0] * size[1]
     text_size = max(SMALLEST_TEXT, round(max(size) * TEXT_SHARE))
     labels = [_Label(draw, text, text_size) for text in texts]

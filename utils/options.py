@@ -29,10 +29,10 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def argument(help: str) -> Any:
+def argument(help: str, choices: Sequence[str] = ()) -> Any:
     """A dataclass field without default: a positional argument of the command line."""
     return dataclasses.field(
-        metadata={"help": help, "short": "", "choices": (), "bare": None, "words": {}}
+        metadata={"help": help, "short": "", "choices": choices, "bare": None, "words": {}}
     )
 
 

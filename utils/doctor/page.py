@@ -6,10 +6,8 @@ or a chat.
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -23,7 +21,8 @@ from utils.doctor.findings import Finding, counts, grouped, printable
 from utils.doctor.network_view import NetworkView
 from utils.doctor.object_checks import network_sizes, object_count
 from utils.doctor.summary import Table, class_table, part_table
-from utils.drawing import draw_objects, panel, panel_size, recorded_objects, text_font
+from utils.drawing import draw_objects, panel, panel_size, png, recorded_objects, text_font
+from utils.report.markup import document, picture
 
 SAMPLES, COLUMNS = 12, 4
 LINE = 24  # height of a line of text in page.png
@@ -39,7 +38,7 @@ details.error { border-color: #c62828 } details.warning { border-color: #e8a324 
 summary { cursor: pointer } summary b { margin-right: 0.6em }
 li { overflow-wrap: anywhere; font-size: 14px }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(560px, 1fr)); gap: 12px }
-.charts img { width: 100%; border: 1px solid #ddd } .samples { max-width: 100% }
+.charts img { width: 100%; border: 1px solid #ddd } img { max-width: 100% }
 """
 
 
@@ -154,23 +153,19 @@ def page_html(
     """The page as one HTML text: escaped, pictures within, and nothing that could be loaded."""
     name = html.escape(title)
     groups = "".join(_group_html(group) for group in grouped(findings).values())
-    drawn = "".join(_picture_html(chart, "chart") for chart in charts)
+    drawn = "".join(picture(png(chart), "chart", "png") for chart in charts)
     grid = ""
     if samples:
-        grid = f"<h2>Samples</h2>{_picture_html(samples, 'labelled images', 'samples')}"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>Data check: {name}</title><style>{STYLE}</style></head><body>"
+        grid = f"<h2>Samples</h2>{picture(png(samples), 'labelled images', 'png')}"
+    body = (
         f"<h1>Data check: {name}</h1><p>{html.escape(counts(findings))}. "
         "Errors stop a training run, warnings and notes do not.</p>"
         f"{_table_html(tables[0])}"
         f"<h2>Findings</h2>{groups or '<p>Nothing was found wrong.</p>'}"
         f"<h2>Charts</h2><div class=charts>{drawn}</div>{grid}"
         f"<h2>Objects per class</h2>{_table_html(tables[1])}"
-        "</body></html>\n"
     )
+    return document(f"Data check: {title}", STYLE, body)
 
 
 def _headlines(parts: Mapping[str, RecordSet], findings: Sequence[Finding]) -> list[str]:
@@ -210,10 +205,3 @@ def _table_html(table: Table) -> str:
     lines = ["".join(f"<th>{text}</th>" for text in head)]
     lines += ["".join(f"<td>{text}</td>" for text in row) for row in rows]
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
-
-
-def _picture_html(picture: Image.Image, alt: str, css: str = "") -> str:
-    file = BytesIO()
-    picture.save(file, "PNG")
-    data = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img class="{css}" alt="{alt}" src="data:image/png;base64,{data}">'

@@ -9,6 +9,18 @@ from html import escape
 UNDEFINED = "-"
 
 
+def document(title: str, style: str, body: str) -> str:
+    """A whole page: ``body`` is HTML, and nothing in it can be loaded from elsewhere or run."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+        f"<title>{escape(title)}</title><style>{style}</style></head>"
+        f"<body>{body}</body></html>\n"
+    )
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], css: str = "") -> str:
     """A table of texts that scrolls sideways in a box of its own."""
     top = "".join(f"<th>{escape(text)}</th>" for text in head)
@@ -49,10 +61,10 @@ def listed(texts: Sequence[str], css: str = "") -> str:
     return f'<ul class="{css}">{lines}</ul>' if lines else ""
 
 
-def picture(jpeg: bytes, alt: str) -> str:
-    """A JPEG within the page."""
-    data = base64.b64encode(jpeg).decode("ascii")
-    return f'<img loading="lazy" alt="{escape(alt)}" src="data:image/jpeg;base64,{data}">'
+def picture(data: bytes, alt: str, kind: str = "jpeg") -> str:
+    """A picture within the page; ``kind`` is that of its file, jpeg or png."""
+    text = base64.b64encode(data).decode("ascii")
+    return f'<img loading="lazy" alt="{escape(alt)}" src="data:image/{kind};base64,{text}">'
 
 
 def number(value: float | None, digits: int = 3) -> str:

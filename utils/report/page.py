@@ -14,7 +14,7 @@ from utils.evaluation.assessment import Assessment
 from utils.folders import write_file
 from utils.report.error_charts import error_charts
 from utils.report.headline import headline_table
-from utils.report.markup import listed, paragraph, section
+from utils.report.markup import document, listed, paragraph, section
 from utils.report.pictures import ReadPixels, picture_section
 from utils.report.run_record import RunRecord
 from utils.report.run_tables import data_tables, run_tables
@@ -111,14 +111,7 @@ def report_html(
         + section("The images", data_tables(assessment.data, run))
         + section("How it was made", run_tables(run, facts))
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>How good is {name}?</title><style>{STYLE}</style></head>"
-        f"<body>{body}</body></html>\n"
-    )
+    return document(f"How good is {title}?", STYLE, body)
 
 
 def _about(assessment: Assessment, facts: Mapping[str, str]) -> str:

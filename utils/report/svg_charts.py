@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from utils.charts import round_step
+
 WIDTH, HEIGHT = 420, 290
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 48  # between the frame and the edges of the chart
 TEXT = 14  # height of letters
@@ -61,7 +63,7 @@ class Axis:
 
     def ticks(self) -> list[float]:
         """Round values to write along the axis."""
-        step = _round_step((self.high - self.low) / TICKS)
+        step = round_step((self.high - self.low) / TICKS, whole=False)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [step * number for number in range(first, last + 1)]
 
@@ -254,9 +256,3 @@ def _box_key(colour: str) -> str:
 
 
 _MARK_KEY = '<path class="mark" d="M0 0H22"/>'
-
-
-def _round_step(value: float) -> float:
-    """The least of 1, 2, 5, 10... times a power of ten that is not below ``value``."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * (1 - 1e-9))

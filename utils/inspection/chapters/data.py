@@ -1,0 +1,10 @@
+"""To be written."""
+
+from __future__ import annotations
+
+from utils.inspection.chapter import Chapter
+from utils.inspection.subject import Subject
+
+
+def data_chapter(subject: Subject) -> Chapter:
+    return Chapter("data", "data", "To be written.")

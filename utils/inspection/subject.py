@@ -1,0 +1,187 @@
+"""What is looked into: a network, one image, and the labelled images it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from nets.mask_rcnn import input_size
+from nets.weights_file import WeightsFile, load_weights
+from utils.data.channels import rgb_view
+from utils.data.epoch_batches import SampleKey
+from utils.data.images import check_reading_rule, check_resizable, load_image
+from utils.data.instance_dataset import InstanceDataset
+from utils.data.loader import to_device
+from utils.data.records import DataError, ImageRecord
+from utils.device import Precision, choose_device, choose_precision
+from utils.inspection.config import SubjectConfig
+from utils.inspection.trace import Trace, trace_image
+from utils.inspection.training_trace import TrainingTrace, sampled_labels, trace_training
+from utils.open_judged_data import open_evaluation_data
+from utils.weights_lookup import find_weights
+
+NAMES_LISTED = 5
+
+
+@dataclass(frozen=True, repr=False)
+class Subject:
+    """One image and the network that looks at it.
+
+    Attributes:
+        path: of the weights file.
+        weights: as read.
+        model: their network, in evaluation mode.
+        precision: that it computes in.
+        name: of the image.
+        pixels: of the image, (H, W, channels), uint8 RGB or float32 in 0..1.
+        dataset: the labelled images it is one of; None if there are none.
+        number: its place among them; None if it is another picture.
+        record: its labels; None if it has none.
+        notes: what is to be told of how they were found.
+    """
+
+    path: Path
+    weights: WeightsFile
+    model: MaskRCNN
+    precision: Precision
+    name: str
+    pixels: np.ndarray
+    dataset: InstanceDataset | None = None
+    number: int | None = None
+    record: ImageRecord | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in label order, label 1 first."""
+        return self.weights.classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The image on its way through the network."""
+        image = torch.from_numpy(np.array(self.pixels)).permute(2, 0, 1).to(self.device)
+        scaled = image.float() / 255 if image.dtype == torch.uint8 else image
+        with self.precision.autocast():
+            return trace_image(self.model, scaled)
+
+    @cached_property
+    def input_pixels(self) -> np.ndarray:
+        """The network's input to look at, uint8 RGB (H, W, 3): resized, without the padding."""
+        transform, (height, width) = self.model.transform, self.trace.size
+        mean, deviation = (
+            torch.tensor(values)[:, None, None]
+            for values in (transform.image_mean, transform.image_std)
+        )
+        pixels = self.trace.batch[0, :, :height, :width] * deviation + mean
+        return rgb_view((pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+
+    @cached_property
+    def training(self) -> TrainingTrace | None:
+        """What the image would teach the network; None if it has no labels."""
+        if self.number is None:
+            return None
+        with self.precision.autocast():
+            return trace_training(self.model, *self._sample(self.number))
+
+    def sampled_labels(self, number: int) -> Tensor:
+        """Labels of the RoIs that an image of the data set teaches, int64 (R,), 0 background."""
+        with self.precision.autocast():
+            return sampled_labels(self.model, *self._sample(number))
+
+    def _sample(self, number: int) -> tuple[Tensor, dict[str, Tensor]]:
+        assert self.dataset is not None
+        image, target = self.dataset[number]
+        images, targets = to_device([image], [target], self.device)
+        return images[0], targets[0]
+
+
+def open_subject(config: SubjectConfig, image: int | str = "") -> Subject:
+    """Open a weights file, its data and one image.
+
+        open_subject(SubjectConfig(weights="best.pth", data="shapes"), 3)
+
+    Args:
+        config: which weights and data, how they are read, and where the network computes.
+        image: its place in the data from 0 on, its name there, or the path of any picture; by
+            default the first image with objects.
+
+    Raises:
+        WeightsError: no such weights, or damaged.
+        DataError: no such data, none of its classes is one of the weights', or no such image.
+    """
+    path = find_weights(config.weights, config.output_root)
+    weights = load_weights(path, config.classes)
+    check_reading_rule(weights.preprocessing)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device, weights.precision)
+    picture = Path(str(image))
+    notes: tuple[str, ...] = ()
+    dataset: InstanceDataset | None = None
+    number: int | None = None
+    try:
+        dataset = open_evaluation_data(
+            weights.data, weights.classes, data=config.data, format=config.format,
+            options=config.reading, part=config.split, channels=weights.channels,
+        )  # fmt: skip
+        number = find_image(dataset, image)
+    except DataError as error:
+        if config.data or not picture.is_file():
+            raise
+        notes = (f"the picture is looked into without labelled data: {error}",)
+    if dataset is not None and number is not None:
+        pixels, record = dataset.read(SampleKey(0, number))
+        name = dataset.data.name_of(record)
+    else:
+        pixels, record, name = load_image(picture, weights.channels), None, picture.name
+    model = weights.build(config.reference).to(device, memory_format=precision.memory_format)
+    height, width = pixels.shape[:2]
+    check_resizable(height, width, *input_size(model))
+    return Subject(path, weights, model, precision, name, pixels, dataset, number, record, notes)
+
+
+def find_image(dataset: InstanceDataset, image: int | str) -> int | None:
+    """The place in a data set that a number, name or path means; None for a picture of one's own.
+
+    Raises:
+        DataError: there is no such image, and no such file.
+    """
+    records, text = dataset.data.images, str(image)
+    if not text:
+        with_objects = (number for number, record in enumerate(records) if record.instances)
+        return next(with_objects, 0)
+    if text.isdecimal():
+        if int(text) < len(records):
+            return int(text)
+        raise DataError(
+            f"image {text}: {dataset.data.root} has {len(records)} images in this part, numbered "
+            f"from 0 to {len(records) - 1}"
+        )
+    named = {dataset.data.name_of(record): number for number, record in enumerate(records)}
+    if text in named:
+        return named[text]
+    path = Path(text)
+    for number, record in enumerate(records):
+        if path.name == record.path.name and (path == Path(path.name) or _same(path, record.path)):
+            return number
+    if path.is_file():
+        return None
+    shown = ", ".join(list(named)[:NAMES_LISTED])
+    raise DataError(
+        f"{text}: no such file, and no image of {dataset.data.root} is called so; there are "
+        f"{len(named)}: {shown}{', ...' if len(named) > NAMES_LISTED else ''}"
+    )
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()
