@@ -11,6 +11,7 @@ from utils.charts import (
     Axis,
     bar_chart,
     histogram,
+    line_chart,
     round_step,
     scatter,
 )
@@ -43,6 +44,13 @@ def test_upward_axes_run_against_pixels():
 )
 def test_round_steps(value, step):
     assert round_step(value) == step
+
+
+@pytest.mark.parametrize(
+    ("value", "step"), [(0.03, 0.05), (0.1, 0.1), (0.2, 0.2), (0.21, 0.5), (0.7, 1), (3, 5)]
+)
+def test_round_steps_below_one(value, step):
+    assert round_step(value, whole=False) == pytest.approx(step)
 
 
 def test_bars_are_as_long_as_their_numbers():
@@ -104,3 +112,40 @@ def test_points_lie_at_their_values_and_grow_with_their_number():
     assert places[1] == pytest.approx(2 * places[0], abs=3)
     assert np.ptp(np.flatnonzero(many[0])) > 2 * np.ptp(np.flatnonzero(few[0]))
     assert scatter("t", ("w", "h"), {"a": []}).size == (WIDTH, HEIGHT)
+
+
+def test_a_line_goes_through_its_points():
+    chart = line_chart("Recall", ("proposals", "recall"), {"a": [(0, 0), (50, 0), (100, 1)]}, top=1)
+    rows = np.nonzero((np.asarray(chart) == COLOURS[0]).all(axis=-1))
+
+    left, right = rows[1].min(), rows[1].max()
+    height = {x: rows[0][rows[1] == x].mean() for x in (left + 20, right - 12)}
+    assert height[left + 20] > height[right - 12] + 500
+    middle = rows[0][rows[1] == left + round((right - left) * 0.4)]
+    assert middle.mean() == pytest.approx(height[left + 20], abs=3)
+
+
+def test_a_line_on_a_logarithmic_axis_and_marks():
+    series = {"a": [(x, 1.0) for x in (1, 10, 100)]}
+    plain = line_chart("t", ("x", "y"), series)
+    marked = line_chart("t", ("x", "y"), series, log=True, marks={"limit": 50})
+
+    assert not (np.asarray(plain) == MARK).all(axis=-1).any()
+    columns = np.nonzero((np.asarray(marked) == MARK).all(axis=-1))[1]
+    line = np.bincount(columns).argmax()
+    assert line == pytest.approx(130 + (WIDTH - 200) * np.log(50) / np.log(100), abs=4)
+
+
+def test_lines_of_nothing_or_of_one_point_are_charts():
+    for series in ({}, {"a": []}, {"a": [(3, 0.0)]}):
+        assert line_chart("t", ("x", "y"), series).size == (WIDTH, HEIGHT)
+        assert line_chart("t", ("x", "y"), series, log=True).size == (WIDTH, HEIGHT)
+
+
+def test_bins_may_be_given():
+    values = [-0.02, -0.01, 0.0, 0.01, 0.011]
+    chart = histogram("t", "weight", {"a": values}, edges=[-0.03, -0.005, 0.005, 0.03], unit="n")
+    _, columns = columns_of(chart, COLOURS[0])
+
+    heights = columns[columns > 0]
+    assert heights.max() == pytest.approx(2 * heights.min(), rel=0.05)
