@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
 
 
 def sizes_of(model: MaskRCNN) -> tuple[float, ...]:
@@ -38,6 +40,23 @@ def set_anchors(model: MaskRCNN, sizes: Sequence[float], ratios: Sequence[float]
     new = dict(zip(own, new_sizes, strict=True))
     levels = tuple(tuple(new[size] for size in sizes) for sizes in model.rpn.anchor_generator.sizes)
     model.rpn.anchor_generator = AnchorGenerator(levels, (new_ratios,) * len(levels))
+
+
+def keep_float32(generator: AnchorGenerator) -> None:
+    """Let a generator give its anchors in float32 whatever number format the feature maps have.
+
+    torchvision takes the maps' format: in bfloat16, which has 8 significant bits, the edges of
+    anchors would lie on even pixels above 256, and on every fourth above 512.
+    """
+    generator.register_forward_pre_hook(_float32_maps)
+
+
+def _float32_maps(
+    generator: AnchorGenerator, inputs: tuple[ImageList, list[Tensor]]
+) -> tuple[ImageList, list[Tensor]]:
+    images, maps = inputs
+    number = maps[0].new_empty(1, dtype=torch.float32)  # of maps, only the shape is looked at
+    return images, [number.expand(one.shape) for one in maps]
 
 
 def _checked(name: str, values: Sequence[float], count: int) -> tuple[float, ...]:

@@ -30,7 +30,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
-from nets.anchors import feature_strides, set_anchors, sizes_of
+from nets.anchors import feature_strides, keep_float32, set_anchors, sizes_of
 from nets.fast_modules import use_fast_modules
 from nets.input_channels import RGB, imagenet_normalization, set_input_channels
 from nets.roi_align import set_strides
@@ -159,6 +159,7 @@ def build_model(
         freeze_batch_norms(model.backbone.body if frozen_norm == "body" else model, norm_eps)
     if anchor_sizes or aspect_ratios:
         set_anchors(model, anchor_sizes, aspect_ratios)
+    keep_float32(model.rpn.anchor_generator)
     if not reference:
         use_fast_modules(model)
     return model

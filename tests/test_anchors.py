@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
 from nets.anchors import feature_strides, ratios_of, set_anchors, sizes_of
@@ -78,3 +79,18 @@ def test_strides_are_those_of_the_anchor_generator(arch):
         found.append(int(left.diff().unique().item()))
 
     assert feature_strides(model) == tuple(found)
+
+
+@pytest.mark.parametrize("options", [{}, {"anchor_sizes": SIZES}, {"reference": True}], ids=str)
+def test_anchors_are_exact_in_any_number_format(options):
+    model = build_model(SMALL, 3, **options)
+    images = ImageList(torch.zeros(1, 3, 608, 1056), [(601, 1050)])
+    maps = [torch.zeros(1, 1, 152 // 2**i, 264 // 2**i) for i in range(5)]
+    generator = model.rpn.anchor_generator
+    wanted = AnchorGenerator(generator.sizes, generator.aspect_ratios)(images, maps)[0]
+    found = generator(images, [one.bfloat16() for one in maps])[0]
+
+    assert found.dtype == torch.float32
+    assert torch.equal(found, wanted)
+    rounded = wanted.bfloat16().float()
+    assert (rounded - wanted).abs().max() >= 2  # what bfloat16 would make of them
