@@ -12,6 +12,7 @@ from utils.command_line import build_parser
 from utils.conversion.config import ConvertConfig
 from utils.doctor.config import CheckConfig
 from utils.gathering.config import GatherConfig
+from utils.inspection.config import ExplainConfig, InspectConfig
 from utils.prediction.config import PredictConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +25,8 @@ COMMANDS = {
     "-m tools.convert": ConvertConfig,
     "-m tools.gather": GatherConfig,
     "-m tools.cross_validate": config.TrainConfig,
+    "-m tools.inspect explain": ExplainConfig,
+    "-m tools.inspect": InspectConfig,
 }
 NAMED = "|".join(map(re.escape, COMMANDS))
 

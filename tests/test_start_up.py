@@ -24,6 +24,7 @@ finally:
 COMMANDS = (
     "train.py", "test.py", "predict.py",
     "tools.check", "tools.convert", "tools.gather", "tools.cross_validate", "tools.benchmark",
+    "tools.inspect",
 )  # fmt: skip
 WRONG = {
     "train.py": ["--lr", "0"],
@@ -34,6 +35,7 @@ WRONG = {
     "tools.gather": ["list.txt", "folder", "--jobs", "0"],
     "tools.cross_validate": ["--stages", "heads"],
     "tools.benchmark": ["load", "--rounds", "0"],
+    "tools.inspect": ["explain", "0", "--object", "0"],
 }
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
+from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, nms, remove_small_boxes
 
-from utils.inspection.suppression import suppressors
+from utils.inspection.suppression import NOBODY, suppressors
 from utils.inspection.trace import Trace
 
 SMALLEST = 1e-2  # sides of a detection's box in pixels, as in torchvision
+SAME_PLACE = 0.5  # IoU from which on two boxes are about the same thing
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,22 @@ class DetectionSteps:
         """Of each candidate for its class, (C, 4)."""
         return self.boxes[self.proposals, self.labels]
 
+    def counts(self, thresholds: Sequence[float]) -> Tensor:
+        """What each step leaves of each class, int64 (5, K): pairs of proposal and class,
+        candidates, those not suppressed, detections, detections of at least their class's
+        threshold."""
+        classes = self.scores.shape[1] - 1
+        shown = self.kept[are_shown(self.candidate_scores, self.labels, thresholds)[self.kept]]
+        steps = (torch.arange(len(self.labels)), self.survivors, self.kept, shown)
+        left = [self.labels[step].bincount(minlength=classes + 1)[1:] for step in steps]
+        return torch.stack([torch.full((classes,), len(self.scores)), *left])
+
 
 @torch.inference_mode()
 def detection_steps(heads: RoIHeads, seen: Trace) -> DetectionSteps:
     """Follow the box head of a network in evaluation mode through an image that it looked at."""
     scores = seen.class_logits.softmax(-1)
-    boxes = heads.box_coder.decode(seen.box_regression, [seen.proposals])
-    boxes = clip_boxes_to_image(boxes, seen.size)
+    boxes = refined_boxes(heads, seen.box_regression, seen.proposals, seen.size)
     rows, columns = torch.where(scores[:, 1:] > heads.score_thresh)
     labels = columns + 1
     large = remove_small_boxes(boxes[rows, labels], SMALLEST)
@@ -73,3 +84,67 @@ def detection_steps(heads: RoIHeads, seen: Trace) -> DetectionSteps:
     return DetectionSteps(
         scores, boxes, rows, labels, removed_by, left, heads.detections_per_img, heads.score_thresh
     )
+
+
+@torch.inference_mode()
+def refined_boxes(
+    heads: RoIHeads, box_regression: Tensor, rois: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """What the box head makes of R boxes for each class, within the image, (R, K + 1, 4) xyxy.
+
+    Args:
+        heads: of the network.
+        box_regression: its output, (R, (K + 1) * 4).
+        rois: (R, 4), xyxy in pixels of the input.
+        size: height and width of the image in it.
+    """
+    boxes = heads.box_coder.decode(box_regression, [rois])
+    # Without RoIs the coder leaves out the axis of the classes.
+    return clip_boxes_to_image(boxes.reshape(len(rois), box_regression.shape[1] // 4, 4), size)
+
+
+def are_shown(scores: Tensor, labels: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """Which detections have at least the score threshold of their class, bool (D,), as
+    ``nets.contract.above``; thresholds are in label order."""
+    return scores.double() >= torch.tensor(thresholds, dtype=torch.float64)[labels - 1]
+
+
+def spread(boxes: Tensor, worth: Tensor, most: int) -> Tensor:
+    """The boxes of highest worth at different places, at most so many, int64, highest first: of
+    those that overlap by more than ``SAME_PLACE`` only the highest.
+
+    Args:
+        boxes: (N, 4), xyxy.
+        worth: (N,), any numbers.
+        most: how many.
+    """
+    return nms(boxes.float(), worth.float(), SAME_PLACE)[:most]
+
+
+def counterparts(
+    objects: Tensor, labels: Tensor, boxes: Tensor, found: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The first detection at the place of each object, of its own and of another class.
+
+    A detection can be that of several objects.
+
+    Args:
+        objects: boxes (N, 4), xyxy.
+        labels: of the objects, int64 (N,).
+        boxes: of the detections, (D, 4), the surest first.
+        found: their labels, int64 (D,).
+
+    Returns:
+        Two int64 (N,), places among the detections; -1 where there is none.
+    """
+    there = box_iou(objects, boxes) >= SAME_PLACE
+    alike = labels[:, None] == found
+    return _first(there & alike), _first(there & ~alike)
+
+
+def _first(flags: Tensor) -> Tensor:
+    """The first true place of each row, int64; -1 if there is none."""
+    count = flags.shape[1]
+    ended = torch.cat([flags, flags.new_ones(len(flags), 1)], dim=1)
+    places = ended.float().argmax(dim=1)
+    return places.masked_fill(places == count, NOBODY)

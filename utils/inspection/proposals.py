@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.rpn import RegionProposalNetwork
-from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, remove_small_boxes
+from torchvision.models.detection.transform import resize_boxes
+from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
+from nets.box_iou import sliced_box_iou
+from utils.data.mask_crops import crop_rles, to_rles
+from utils.data.targets import record_target
+from utils.evaluation.coco_parameters import IOU_THRESHOLDS
+from utils.inspection.subject import Subject
 from utils.inspection.suppression import NOBODY, suppressors
 from utils.inspection.trace import Trace
+
+# Why no proposal fits an object, by the first of ``fits_by_step`` that leaves no box that does.
+LOST = {
+    "moved": "No anchor fits, not even as the RPN moves it: if the anchors chapter says that none "
+    "reaches it, use other anchors (--anchors auto), else the RPN needs more training.",
+    "looked at": "The RPN moves an anchor there but is not sure enough to look at it: train "
+    "longer, with more such objects, or with more --proposals.",
+    "valid": "The box that fits is too small, or below the score threshold of the RPN.",
+    "left by NMS": "A surer box that fits less removed the one that fits: train longer.",
+    "handed on": "The box that fits ranks behind those handed on: train with more --proposals.",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +79,7 @@ def proposal_steps(rpn: RegionProposalNetwork, seen: Trace) -> ProposalSteps:
     anchors = torch.cat(chosen)
     levels = seen.levels[anchors]
     scores = seen.objectness[anchors].sigmoid()
-    refined = rpn.box_coder.decode(seen.deltas, [seen.anchors]).reshape(-1, 4)[anchors]
+    refined = refined_anchors(rpn, seen)[anchors]
     clipped = clip_boxes_to_image(refined, seen.size)
     large = torch.zeros_like(scores, dtype=torch.bool)
     large[remove_small_boxes(clipped, rpn.min_size)] = True
@@ -75,6 +96,151 @@ def proposal_steps(rpn: RegionProposalNetwork, seen: Trace) -> ProposalSteps:
     )
 
 
+def refined_anchors(rpn: RegionProposalNetwork, seen: Trace) -> Tensor:
+    """All anchors, moved as the RPN wants them, float32 (A, 4) xyxy in pixels of the input."""
+    return rpn.box_coder.decode(seen.deltas, [seen.anchors]).reshape(-1, 4)
+
+
+def object_boxes(subject: Subject) -> tuple[Tensor, list[str]]:
+    """Boxes of the labelled objects, float32 (N, 4) xyxy in pixels of the network's input, and
+    their places among the labels, from 1 on, with their classes: "3 (person)". Crowds and objects
+    without a pixel are left out, as in training."""
+    record, seen = subject.record, subject.trace
+    if record is None:
+        return torch.zeros(0, 4), []
+    boxes = record_target(record, compact_masks=True)["boxes"]
+    crops = crop_rles(
+        to_rles([one.segmentation for one in record.instances], record.height, record.width)
+    )
+    names = [
+        f"{number} ({subject.classes[one.label - 1]})"
+        for number, (one, crop) in enumerate(zip(record.instances, crops, strict=True), start=1)
+        if crop is not None and not one.iscrowd
+    ]
+    return resize_boxes(boxes, list(seen.original), list(seen.size)), names
+
+
+def objectness_map(seen: Trace) -> Tensor:
+    """The highest objectness at each pixel of the network's input, 0..1, float32 (H, W), without
+    the padding: over all anchors of the nearest point of each level."""
+    height, width = seen.size
+    rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
+    highest = torch.full((height, width), -torch.inf)
+    levels = zip(seen.features.values(), seen.objectness.split(seen.counts), strict=True)
+    for values, logits in levels:
+        down, across = values.shape[-2:]
+        at_point = logits.view(down, across, -1).amax(-1)
+        # torchvision's AnchorGenerator puts the points at whole multiples of the stride.
+        steps = (
+            side // count for side, count in zip(seen.batch.shape[-2:], (down, across), strict=True)
+        )
+        row, column = (
+            (pixels / step).round().long().clamp(max=count - 1)
+            for pixels, step, count in zip((rows, columns), steps, (down, across), strict=True)
+        )
+        highest = highest.maximum(at_point[row[:, None], column])
+    return highest.sigmoid()
+
+
+def level_counts(seen: Trace, steps: ProposalSteps) -> dict[str, list[int]]:
+    """How many boxes of each level there are after each step, by the step."""
+
+    def counted(levels: Tensor) -> list[int]:
+        return levels.bincount(minlength=len(seen.counts)).tolist()
+
+    return {
+        "anchors": seen.counts,
+        "looked at": counted(steps.levels),
+        "valid": counted(steps.levels[steps.large]),
+        "left by NMS": counted(steps.levels[steps.survivors]),
+        "handed on": counted(steps.levels[steps.kept]),
+    }
+
+
+def best_fits(objects: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest IoU of each object, (N, 4) xyxy, with one of the boxes, (M, 4), and which of them
+    it is, float32 and int64 (N,); 0 and -1 if there are no boxes."""
+    if not len(boxes):
+        return torch.zeros(len(objects)), torch.full((len(objects),), -1)
+    best = sliced_box_iou(objects, boxes).max(dim=1)
+    return best.values, best.indices
+
+
+def fits_by_step(
+    rpn: RegionProposalNetwork, seen: Trace, steps: ProposalSteps, objects: Tensor
+) -> dict[str, Tensor]:
+    """The best IoU of each object, (N, 4) xyxy, with the boxes there are after each step, float32
+    (N,), by the step: where it falls, the object was lost."""
+    boxes = {
+        "anchors": seen.anchors.float(),  # bfloat16 of a network in it
+        "moved": clip_boxes_to_image(refined_anchors(rpn, seen), seen.size),
+        "looked at": steps.clipped,
+        "valid": steps.clipped[steps.large],
+        "left by NMS": steps.clipped[steps.survivors],
+        "handed on": steps.clipped[steps.kept],
+    }
+    return {step: best_fits(objects, there)[0] for step, there in boxes.items()}
+
+
+def lost_at(fits: dict[str, Tensor], iou: float) -> list[str]:
+    """The step of ``LOST`` at which each object's best IoU, as of ``fits_by_step``, first is below
+    ``iou``; empty if it never is."""
+    below = torch.stack([fits[step] < iou for step in LOST])
+    names = [*LOST, ""]
+    first = torch.where(below.any(dim=0), below.int().argmax(dim=0), len(LOST))
+    return [names[place] for place in first.tolist()]
+
+
+@torch.inference_mode()
+def ranked_boxes(model: MaskRCNN, image: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
+    """All boxes that the suppression leaves, also those that are not handed on; the network is run
+    as far as that.
+
+    Args:
+        model: of ``build_model``, in evaluation mode.
+        image: float32 (channels, H, W) in 0..1, on the model's device.
+        objects: boxes in it, (N, 4) xyxy.
+
+    Returns:
+        The boxes, (S, 4), the surest first, and the objects, both on the CPU, xyxy in pixels of the
+        network's input.
+    """
+    batch, targets = model.transform([image], [{"boxes": objects}])
+    rpn = copy(model.rpn)
+    rpn.post_nms_top_n = lambda: sys.maxsize  # of the copy alone
+    boxes, _ = rpn(batch, model.backbone(batch.tensors))
+    return boxes[0].cpu(), targets[0]["boxes"].cpu()
+
+
+def data_boxes(subject: Subject, count: int) -> list[tuple[Tensor, Tensor]]:
+    """``ranked_boxes`` of the next so many images of the data with objects, after the subject's own
+    and from the first on again; fewer if there are not so many, none without data."""
+    if subject.dataset is None or subject.number is None:
+        return []
+    records = subject.dataset.data.images
+    others = [*range(subject.number + 1, len(records)), *range(subject.number)]
+    with_objects = [n for n in others if any(not one.iscrowd for one in records[n].instances)]
+    found = []
+    for number in with_objects[:count]:
+        image, target = subject.dataset[number]
+        with subject.precision.autocast():
+            boxes = target["boxes"].to(subject.device)
+            found.append(ranked_boxes(subject.model, image.to(subject.device), boxes))
+    return found
+
+
+def best_of_first(proposals: Tensor, objects: Tensor, counts: list[int]) -> Tensor:
+    """The best IoU of each object with one of the first so many proposals, float32 (N, counts).
+
+    Args:
+        proposals: (P, 4), xyxy, the surest first.
+        objects: boxes (N, 4).
+        counts: of proposals; there may be fewer.
+    """
+    over = torch.cat([torch.zeros(len(objects), 1), sliced_box_iou(objects, proposals)], dim=1)
+    return over.cummax(dim=1).values[:, [min(count, len(proposals)) for count in counts]]
+
+
 def recalls(proposals: Tensor, objects: Tensor, counts: list[int], iou: float) -> list[float]:
     """The shares of objects that one of the first so many proposals overlaps by ``iou`` at least.
 
@@ -83,5 +249,24 @@ def recalls(proposals: Tensor, objects: Tensor, counts: list[int], iou: float) -
         objects: boxes (N, 4); N is at least 1.
         counts: of proposals.
     """
-    over = box_iou(objects, proposals) >= iou
-    return [float(over[:, :count].any(dim=1).float().mean()) for count in counts]
+    return (best_of_first(proposals, objects, counts) >= iou).float().mean(dim=0).tolist()
+
+
+def recall_lines(
+    found: Sequence[tuple[Tensor, Tensor]], counts: list[int]
+) -> dict[str, list[float]]:
+    """The recall of all objects of several images with the first so many proposals of each: at an
+    IoU of 0.5, of 0.7, and the mean over COCO's thresholds, by these names.
+
+    Args:
+        found: of each image, boxes (P, 4), the surest first, and objects (N, 4); at least one.
+        counts: of boxes.
+    """
+    best = torch.cat([best_of_first(boxes, objects, counts) for boxes, objects in found])
+    thresholds = {
+        "IoU 0.5": [0.5], "IoU 0.7": [0.7], "mean of 0.5 to 0.95": IOU_THRESHOLDS.tolist()
+    }  # fmt: skip
+    return {
+        name: torch.stack([(best >= iou).float().mean(dim=0) for iou in ious]).mean(dim=0).tolist()
+        for name, ious in thresholds.items()
+    }

@@ -1,0 +1,312 @@
+"""Each number that is told of the RPN is recounted by hand, by brute force, or is its own."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from inspected import make_model, make_subject
+from torch.testing import assert_close
+from torchvision.ops import box_iou
+
+from utils.data.records import Instance
+from utils.inspection.chapter import Table
+from utils.inspection.chapters.proposals import proposals_chapter
+from utils.inspection.proposals import (
+    LOST,
+    best_fits,
+    best_of_first,
+    data_boxes,
+    fits_by_step,
+    level_counts,
+    lost_at,
+    object_boxes,
+    objectness_map,
+    proposal_steps,
+    ranked_boxes,
+    recall_lines,
+    refined_anchors,
+)
+from utils.inspection.trace import trace_image
+
+BOXES = torch.tensor([[50.0, 50, 60, 60], [0, 0, 10, 10], [20, 20, 30, 30]])
+OBJECTS = torch.tensor([[0.0, 0, 10, 9], [20, 20, 30, 30]])  # IoU 0.9 with the second, 1 the third
+NONE = torch.zeros(0, 4)
+
+
+@pytest.fixture(scope="module")
+def subject():
+    return make_subject(1)
+
+
+@pytest.fixture(scope="module")
+def steps(subject):
+    return proposal_steps(subject.model.rpn, subject.trace)
+
+
+def with_objects(subject, boxes):
+    """The subject with these labelled boxes, (x1, y1, x2, y2) whole numbers, in its own image."""
+    height, width = subject.pixels.shape[:2]
+    masks = np.zeros((len(boxes), height, width), np.uint8)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
+        mask[y1:y2, x1:x2] = 1
+    instances = tuple(Instance.from_mask(1, mask) for mask in masks)
+    return replace(subject, record=replace(subject.record, instances=instances))
+
+
+def figure(chapter, name):
+    return next(figure for figure in chapter.figures if figure.name == name)
+
+
+def tables(chapter):
+    return [part for part in chapter.parts if isinstance(part, Table)]
+
+
+@pytest.mark.parametrize("size", [(128, 128), (90, 128)])
+def test_the_map_is_the_surest_anchor_of_the_nearest_points(size):
+    model = make_model()
+    seen = trace_image(model, torch.rand(3, *size, generator=torch.Generator().manual_seed(0)))
+    found = objectness_map(seen)
+    centres = (seen.anchors[:, :2] + seen.anchors[:, 2:]) / 2
+    scores = seen.objectness.sigmoid()
+
+    assert found.shape == seen.size
+    for y, x in ((0, 0), (5, 77), (33, 46), (found.shape[0] - 1, 126), (61, 3)):
+        wanted = 0.0
+        for level in range(5):
+            of_level = seen.levels == level
+            away = (centres[of_level] - torch.tensor([x + 0.5, y + 0.5])).square().sum(dim=1)
+            nearest = away <= away.min() + 1.5  # the anchors of a point, their corners rounded
+            wanted = max(wanted, float(scores[of_level][nearest].max()))
+        assert float(found[y, x]) == pytest.approx(wanted)
+
+
+def test_levels_are_counted_after_each_step(subject, steps):
+    counts = level_counts(subject.trace, steps)
+
+    assert list(counts) == ["anchors", "looked at", "valid", "left by NMS", "handed on"]
+    assert counts["anchors"] == [3072, 768, 192, 48, 12]
+    assert counts["looked at"] == [100, 100, 100, 48, 12]
+    assert sum(counts["valid"]) == int(steps.large.sum())
+    kept = steps.levels[steps.kept].tolist()
+    assert counts["handed on"] == [kept.count(level) for level in range(5)]
+    left = steps.levels[steps.survivors].tolist()
+    assert counts["left by NMS"] == [left.count(level) for level in range(5)]
+
+
+def test_refined_anchors_are_those_of_the_steps(subject, steps):
+    assert torch.equal(
+        refined_anchors(subject.model.rpn, subject.trace)[steps.anchors], steps.refined
+    )
+
+
+def test_best_fits_are_found():
+    best, places = best_fits(OBJECTS, BOXES)
+
+    assert_close(best, torch.tensor([0.9, 1.0]))
+    assert places.tolist() == [1, 2]
+
+
+def test_nothing_fits_where_nothing_is():
+    best, places = best_fits(OBJECTS, NONE)
+
+    assert (best.tolist(), places.tolist()) == ([0, 0], [-1, -1])
+    assert [len(values) for values in best_fits(NONE, BOXES)] == [0, 0]
+
+
+def test_fits_fall_from_step_to_step(subject, steps):
+    objects, _ = object_boxes(subject)
+    fits = fits_by_step(subject.model.rpn, subject.trace, steps, objects)
+    names = list(fits)
+
+    assert names == ["anchors", *LOST]
+    assert_close(fits["anchors"], box_iou(objects, subject.trace.anchors).amax(1))
+    assert_close(fits["handed on"], box_iou(objects, subject.trace.proposals).amax(1))
+    assert_close(fits["valid"], box_iou(objects, steps.clipped[steps.large]).amax(1))
+    for before, after in pairwise(names[1:]):
+        assert (fits[after] <= fits[before] + 1e-6).all()
+    assert (fits["handed on"] < fits["looked at"]).any()
+
+
+def test_an_object_is_lost_at_the_first_step_that_leaves_no_box_that_fits():
+    columns = {
+        "anchors": [0.2, 0.9, 0.9, 0.2, 0.5], "moved": [0.4, 0.6, 0.9, 0.6, 0.5],
+        "looked at": [0.3, 0.4, 0.9, 0.6, 0.5], "valid": [0.3, 0.4, 0.8, 0.6, 0.5],
+        "left by NMS": [0.3, 0.4, 0.4, 0.6, 0.5], "handed on": [0.3, 0.4, 0.4, 0.1, 0.5],
+    }  # fmt: skip
+    fits = {step: torch.tensor(values) for step, values in columns.items()}
+
+    assert lost_at(fits, 0.5) == ["moved", "looked at", "left by NMS", "handed on", ""]
+    assert lost_at({step: torch.zeros(0) for step in columns}, 0.5) == []
+
+
+def test_the_best_of_the_first_never_gets_worse():
+    found = best_of_first(BOXES, OBJECTS, [0, 1, 2, 3, 10])
+
+    assert_close(found, torch.tensor([[0, 0, 0.9, 0.9, 0.9], [0, 0, 0, 1, 1]]))
+    assert best_of_first(NONE, OBJECTS, [1, 5]).tolist() == [[0, 0], [0, 0]]
+
+
+def test_recall_is_of_all_objects_of_all_images():
+    lines = recall_lines([(BOXES, OBJECTS), (BOXES[:1], OBJECTS[:1] + 50)], [1, 2, 3])
+
+    # Of three objects one is reached by the first box of its image, with an IoU of 0.9.
+    assert_close(lines["IoU 0.5"], [1 / 3, 2 / 3, 1.0])
+    assert lines["IoU 0.7"] == lines["IoU 0.5"]
+    # Of the ten thresholds 0.9 meets nine; 0.95 is met by the box that is exact alone.
+    assert_close(lines["mean of 0.5 to 0.95"], [0.3, 0.6, 0.6 + 1 / 3], atol=1e-6, rtol=0)
+
+
+def test_all_boxes_are_ranked_as_the_network_ranks_them(subject, steps):
+    image = torch.from_numpy(subject.pixels).permute(2, 0, 1) / 255
+    boxes, objects = ranked_boxes(subject.model, image, subject.dataset[1][1]["boxes"])
+
+    assert len(boxes) > 50 == len(subject.trace.proposals)
+    assert torch.equal(boxes, steps.clipped[steps.survivors])
+    assert torch.equal(objects, object_boxes(subject)[0])
+    assert subject.model.rpn.post_nms_top_n() == 50
+
+
+def test_objects_are_scaled_to_the_networks_input():
+    subject = make_subject(1, make_model(min_size=256, max_size=256))
+    objects, names = object_boxes(subject)
+    image, target = subject.dataset[1]
+
+    assert subject.trace.size == (256, 256)
+    assert torch.equal(objects, 2 * target["boxes"].as_subclass(torch.Tensor))
+    wanted = [subject.classes[label - 1] for label in target["labels"]]
+    assert names == [f"{place} ({name})" for place, name in enumerate(wanted, start=1)]
+    assert torch.equal(objects, ranked_boxes(subject.model, image, target["boxes"])[1])
+
+
+def test_crowds_and_objects_without_a_pixel_are_left_out(subject):
+    first, second, third = subject.record.instances
+    empty = Instance.from_mask(1, np.zeros((128, 128), np.uint8))
+    record = replace(subject.record, instances=(replace(first, iscrowd=1), empty, second, third))
+    boxes, names = object_boxes(replace(subject, record=record))
+
+    assert torch.equal(boxes, object_boxes(subject)[0][1:])
+    assert [name.split()[0] for name in names] == ["3", "4"]
+
+
+def test_the_next_images_with_objects_are_taken_in_turn():
+    subject = make_subject(2, images=5)
+    records = list(subject.dataset.data.images)
+    records[4] = replace(records[4], instances=())
+    subject.dataset.data = replace(subject.dataset.data, images=tuple(records))
+    sizes = [len(subject.dataset[number][1]["boxes"]) for number in (3, 0, 1)]
+
+    assert [len(objects) for _, objects in data_boxes(subject, 2)] == sizes[:2]
+    assert [len(objects) for _, objects in data_boxes(subject, 10)] == sizes
+    assert data_boxes(make_subject(0, with_labels=False), 3) == []
+
+
+def test_the_chapter_has_all_its_pictures(subject, steps):
+    chapter = proposals_chapter(subject)
+    names = [part.name for part in chapter.figures]
+    funnel, objects = tables(chapter)
+
+    assert names == [
+        "objectness", "refinement", "clipping", "suppression", "objects", "recall", "recall-images"
+    ]  # fmt: skip
+    assert funnel.head == ("step", "all", "P2", "P3", "P4", "P5", "P6")
+    assert funnel.rows[0] == ("anchors", "4,092", "3,072", "768", "192", "48", "12")
+    assert funnel.rows[-1][:2] == ("handed on", "50")
+    assert len(objects.rows) == len(subject.record.instances)
+    assert f"{int((steps.suppressed_by >= 0).sum())} of" in figure(chapter, "suppression").text
+    above = int((subject.trace.objectness.sigmoid() >= 0.5).sum())
+    assert f"{above:,} of 4,092 anchors" in figure(chapter, "objectness").text
+    assert "4 images" in figure(chapter, "recall-images").title
+
+
+def test_an_object_without_a_proposal_is_a_finding(subject):
+    # A strip of one pixel's height: no anchor, not even a moved one, has an IoU of 0.5 with it.
+    chapter = proposals_chapter(with_objects(subject, [(2, 60, 126, 61)]))
+    (finding,) = chapter.findings
+
+    assert "1 of 1" in finding
+    assert LOST["moved"] in finding
+    assert "1 (square), 124x1 pixels" in finding
+    assert tables(chapter)[1].rows[0][-1] == "-"
+    assert [key.text for key in figure(chapter, "objects").keys] == [
+        "object that none overlaps by 0.1"
+    ]
+
+
+def test_an_object_that_the_best_proposal_fits_is_no_finding(subject):
+    box = subject.trace.proposals[6].round().int().tolist()
+    chapter = proposals_chapter(with_objects(subject, [box]))
+    row = tables(chapter)[1].rows[0]
+
+    assert chapter.findings == ()
+    assert float(row[-2]) > 0.9
+    assert "1 of 1 have one" in figure(chapter, "objects").text
+    assert figure(chapter, "recall").text.startswith("With the proposals handed on, 100% of 1")
+
+
+def test_of_many_objects_those_reached_worst_are_shown(subject):
+    boxes = [(x, y, x + 2, y + 2) for x in range(0, 120, 10) for y in range(0, 120, 10)]
+    chapter = proposals_chapter(with_objects(subject, boxes))
+
+    assert len(tables(chapter)[1].rows) == 20
+    assert figure(chapter, "objects").text.startswith("20 of 144 labelled objects")
+    assert all("144 of 144" in finding for finding in chapter.findings)
+    assert sum(finding.count("(square)") for finding in chapter.findings) <= 5 * len(LOST)
+
+
+@pytest.mark.parametrize("with_labels", [True, False])
+def test_without_objects_the_rest_is_shown(with_labels):
+    subject = make_subject(0, without_objects=True) if with_labels else make_subject(
+        0, with_labels=False
+    )  # fmt: skip
+    chapter = proposals_chapter(subject)
+    names = [part.name for part in chapter.figures]
+
+    assert "no labelled objects" in chapter.introduction
+    assert chapter.findings == ()
+    assert names[:4] == ["objectness", "refinement", "clipping", "suppression"]
+    assert names[4:] == (["recall-images"] if with_labels else [])
+    assert figure(chapter, "objectness").keys == ()
+
+
+def test_a_network_without_proposals_says_so():
+    chapter = proposals_chapter(make_subject(0, make_model(rpn_score_thresh=1.1)))
+    funnel, objects = tables(chapter)
+
+    assert funnel.rows[-1][:2] == ("handed on", "0")
+    assert "only 0 were left" in funnel.text
+    assert {row[-1] for row in objects.rows} == {"-"}
+    assert any(LOST["valid"] in finding for finding in chapter.findings)
+    assert "0% of 3" in figure(chapter, "recall").text
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_recall_of_several_needs_several(images):
+    names = [part.name for part in proposals_chapter(make_subject(0, images=images)).figures]
+
+    assert ("recall-images" in names) == (images > 1)
+
+
+def test_networks_with_two_levels_of_one_stride():
+    chapter = proposals_chapter(make_subject(0, make_model("maskrcnn_mobilenet_v3_large_fpn")))
+
+    assert tables(chapter)[0].head == ("step", "all", "P5", "P5b", "P6")
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_images_than_rgb(channels):
+    subject = make_subject(0, make_model(channels=channels), with_labels=False)
+    pixels = np.random.default_rng(0).random((40, 400, channels), np.float32)  # and very wide
+    chapter = proposals_chapter(replace(subject, pixels=pixels))
+
+    assert len(chapter.figures) >= 3
+    assert figure(chapter, "objectness").picture.width == 960
+
+
+def test_proposals_fewer_than_expected_are_all_handed_on():
+    model = make_model(rpn_post_nms_top_n_test=5000)
+    chapter = proposals_chapter(make_subject(0, model))
+
+    assert "they get them all" in tables(chapter)[0].text
+    assert figure(chapter, "recall").text.startswith("With the proposals handed on")
