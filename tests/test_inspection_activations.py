@@ -13,6 +13,7 @@ from utils.data.records import Instance
 from utils.drawing import recorded_objects
 from utils.inspection.chapter import Table
 from utils.inspection.chapters.activations import activations_chapter
+from utils.inspection.chapters.map_pictures import WIDTH, MapPictures, wide
 from utils.inspection.feature_maps import (
     LEAST_POINTS,
     channel_activities,
@@ -26,7 +27,6 @@ from utils.inspection.feature_maps import (
     own_maps,
     strength_inside,
 )
-from utils.inspection.map_pictures import WIDTH, MapPictures, wide
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from test_inspection_journey import (
 
 from utils.data.records import DataError, Instance
 from utils.evaluation.error_kinds import OBJECT_KINDS
-from utils.inspection import explanation
 from utils.inspection.chapter import Figure, Table
-from utils.inspection.explanation import ADVICE, explanation_chapter, verdict
+from utils.inspection.chapters import explanation
+from utils.inspection.chapters.explanation import ADVICE, explanation_chapter, verdict
 from utils.inspection.journey import journey
 
 LEFT, RIGHT = rectangle((10, 10, 20, 30)), rectangle((20, 10, 30, 30))

@@ -13,7 +13,7 @@ from utils.data.augmentation import AUGMENTATIONS
 from utils.data.instance_dataset import InstanceDataset
 from utils.folders import write_json
 from utils.inspection.canvas import NEUTRAL
-from utils.inspection.input_figures import (
+from utils.inspection.chapters.input_figures import (
     augmentation_figure,
     in_words,
     input_figure,
@@ -31,7 +31,7 @@ def captions_of(monkeypatch, figure, *arguments):
         captions.extend(given)
         return Image.new("RGB", (9, 9))
 
-    monkeypatch.setattr("utils.inspection.input_figures.panel", kept)
+    monkeypatch.setattr("utils.inspection.chapters.input_figures.panel", kept)
     return figure(*arguments), captions
 
 

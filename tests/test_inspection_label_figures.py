@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT
-from utils.inspection.label_figures import (
+from utils.inspection.chapters.label_figures import (
     boxes_figure,
     bytes_text,
     classes_figure,
@@ -42,7 +42,7 @@ def texts(monkeypatch, figure, *arguments):
         captions.extend(given)
         return Image.new("RGB", (9, 9))
 
-    monkeypatch.setattr("utils.inspection.label_figures.panel", kept)
+    monkeypatch.setattr("utils.inspection.chapters.label_figures.panel", kept)
     return figure(*arguments), captions
 
 

@@ -103,5 +103,5 @@ def test_pictures_page_and_events_are_left(tmp_path):
 
 def test_a_page_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "page.html").mkdir()
-    with pytest.raises(OSError, match="page.html"):
+    with pytest.raises(OSError, match=r"page\.html"):
         write_inspection(tmp_path, "Inside", [], [chapter()])

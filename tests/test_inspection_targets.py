@@ -168,7 +168,7 @@ def test_the_chapter_shows_all_of_it(subject):
     seen, samples = subject.training, roi_samples(subject.training)
     count, negatives = len(samples.positive), len(samples.background)
 
-    names = ["positives", "background", "positive_shares", "box_targets", "mask_targets"]
+    names = ["positives", "background", "positive-shares", "box-targets", "mask-targets"]
     assert [figure.name for figure in chapter.figures] == names
     for figure in chapter.figures:
         assert np.asarray(figure.sheet()).std() > 10
@@ -291,7 +291,7 @@ def test_an_image_without_objects_shows_its_background():
     subject = make_subject(1, without_objects=True)
     chapter = targets_chapter(subject)
 
-    assert [figure.name for figure in chapter.figures] == ["background", "positive_shares"]
+    assert [figure.name for figure in chapter.figures] == ["background", "positive-shares"]
     assert f"all its {len(subject.training.rois)} RoIs teach background" in chapter.introduction
     assert "IoU" not in chapter.figures[0].text
     assert [key.text for key in chapter.figures[0].keys] == ["RoI taught as background"]
@@ -301,7 +301,7 @@ def test_objects_whose_own_boxes_are_all_they_have_need_no_moves():
     model = make_model(box_fg_iou_thresh=0.99, box_bg_iou_thresh=0.99)
     chapter = targets_chapter(make_subject(1, model))
 
-    names = ["positives", "background", "positive_shares", "mask_targets"]
+    names = ["positives", "background", "positive-shares", "mask-targets"]
     assert [figure.name for figure in chapter.figures] == names
     assert "No proposal overlaps" in chapter.findings[0]
     assert "and 0 proposals." in chapter.figures[0].text

@@ -12,11 +12,19 @@ from inspected import make_model, make_subject
 from nets.weights_file import WeightsError, WeightsFile, save_weights
 from utils.charts import COLOURS, MARK
 from utils.inspection.chapter import Figure, Table
+from utils.inspection.chapters.depth_chart import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    DepthChart,
+)
+from utils.inspection.chapters.layer_histograms import BOTTOM as CELL_BOTTOM
+from utils.inspection.chapters.layer_histograms import CELL, COLUMNS, draw_histograms
+from utils.inspection.chapters.layer_histograms import TOP as CELL_TOP
 from utils.inspection.chapters.weights import changes_figure, sizes_figure, weights_chapter
-from utils.inspection.depth_chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, DepthChart
-from utils.inspection.layer_histograms import BOTTOM as CELL_BOTTOM
-from utils.inspection.layer_histograms import CELL, COLUMNS, draw_histograms
-from utils.inspection.layer_histograms import TOP as CELL_TOP
 from utils.inspection.layer_remarks import findings, named, remarks
 from utils.inspection.layers import layers_of
 from utils.inspection.starting_weights import Change
@@ -69,7 +77,7 @@ def test_without_a_start_the_rest_is_shown(model):
     subject = make_subject(model=model)
     chapter = weights_chapter(subject)
 
-    assert names(chapter) == ["histograms", "sizes", "norm_scales", "norm_variances"]
+    assert names(chapter) == ["histograms", "sizes", "norm-scales", "norm-variances"]
     assert "cannot be had: there is no record of its run" in chapter.introduction
     assert "--start coco" in chapter.introduction
     assert chapter.findings == ()

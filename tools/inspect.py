@@ -33,7 +33,7 @@ from utils.data.images import limit_pixels
 from utils.exit_codes import run
 from utils.folders import new_folder, safe_name
 from utils.inspection.chapter import Chapter
-from utils.inspection.explanation import explanation_chapter
+from utils.inspection.chapters.explanation import explanation_chapter
 from utils.inspection.outputs import write_inspection
 from utils.inspection.story import about, tell
 from utils.inspection.subject import Subject, open_subject

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from utils.inspection.chapter import Chapter, Figure, Table
+from utils.inspection.chapters.map_pictures import MapPictures, grid
 from utils.inspection.feature_maps import (
     LEAST_POINTS,
     NOISY,
@@ -20,7 +21,6 @@ from utils.inspection.feature_maps import (
     objectness_maps,
     strength_inside,
 )
-from utils.inspection.map_pictures import MapPictures, grid
 from utils.inspection.subject import Subject
 
 INPUT = "the network's input"

@@ -17,15 +17,15 @@ from utils.doctor.object_checks import class_counts, network_sizes
 from utils.doctor.page import draw_charts
 from utils.inspection.canvas import SIDE
 from utils.inspection.chapter import Chapter, Figure, Table
-from utils.inspection.input_figures import augmentation_figure, input_figure
-from utils.inspection.label_faults import LEAST_SIDE, label_faults
-from utils.inspection.label_figures import (
+from utils.inspection.chapters.input_figures import augmentation_figure, input_figure
+from utils.inspection.chapters.label_figures import (
     boxes_figure,
     classes_figure,
     masks_figure,
     objects_figure,
     size_text,
 )
+from utils.inspection.label_faults import LEAST_SIDE, label_faults
 from utils.inspection.labelled_objects import LabelledObject, labelled_objects
 from utils.inspection.subject import Subject
 

@@ -50,7 +50,7 @@ def shares_figure(subject: Subject, sampled: Sampled) -> Figure:
     )
     title = "How near do the bars come to the line? The share of RoIs that teach objects"
     return Figure(
-        "positive_shares", title, picture, text, (Key(POSITIVE, "positive RoIs", "area"),)
+        "positive-shares", title, picture, text, (Key(POSITIVE, "positive RoIs", "area"),)
     )
 
 

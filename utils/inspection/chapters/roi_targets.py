@@ -67,7 +67,7 @@ def moves_figure(subject: Subject, samples: RoiSamples) -> Figure:
     )
     title = "From the dashed RoI to the solid box: the move that the box head is taught"
     captions = [_caption(subject, samples, place) for place in chosen]
-    return Figure("box_targets", title, panel(pictures, captions, 2), text, keys)
+    return Figure("box-targets", title, panel(pictures, captions, 2), text, keys)
 
 
 def in_words(shift: Sequence[float], growth: Sequence[float]) -> str:
@@ -156,7 +156,7 @@ def masks_figure(subject: Subject, samples: RoiSamples) -> Figure:
     title = "What mask is asked for in a RoI: only what lies in it"
     pictures = [picture for row in rows for picture in row]
     grid = panel(pictures, [text for row in captions for text in row], len(chosen))
-    return Figure("mask_targets", title, grid, text, keys)
+    return Figure("mask-targets", title, grid, text, keys)
 
 
 def _tinted(canvas: Canvas, stencil: Image.Image) -> Image.Image:

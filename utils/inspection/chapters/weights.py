@@ -13,8 +13,8 @@ from nets.weights_file import WeightsError
 from utils.charts import COLOURS, INK, MARK
 from utils.drawing import Colour
 from utils.inspection.chapter import Chapter, Figure, Key, Table
-from utils.inspection.depth_chart import DepthChart
-from utils.inspection.layer_histograms import BEFORE, NOW, draw_histograms
+from utils.inspection.chapters.depth_chart import DepthChart
+from utils.inspection.chapters.layer_histograms import BEFORE, NOW, draw_histograms
 from utils.inspection.layer_remarks import findings, named, remarks
 from utils.inspection.layers import DEAD, LARGE, SPAN, Layer, layers_of
 from utils.inspection.starting_weights import (
@@ -132,7 +132,7 @@ def scales_figure(norms: Sequence[Layer]) -> Figure:
     most = max(norms, key=lambda norm: norm.dead)
     where = f", most in {named([most])} ({most.dead})" if dead else ""
     return Figure(
-        "norm_scales", "Do the batch norms let all channels through?",
+        "norm-scales", "Do the batch norms let all channels through?",
         _ranges(norms, [norm.finite.abs() for norm in norms], "scale, without its sign"),
         "A batch norm multiplies each channel by a scale, which starts at 1; at 0, on the bottom, "
         f"the channel says nothing any more. {dead:,} of {channels:,} scales are below {DEAD:g} of "
@@ -144,7 +144,7 @@ def scales_figure(norms: Sequence[Layer]) -> Figure:
 def variances_figure(norms: Sequence[Layer]) -> Figure:
     """The running variances of the batch norms."""
     return Figure(
-        "norm_variances", "Do the numbers that reach the batch norms stay in bounds?",
+        "norm-variances", "Do the numbers that reach the batch norms stay in bounds?",
         _ranges(norms, [norm.variances for norm in norms], "running variance"),
         "How much each channel varied over the training images; the norm divides by its root. "
         f"{_extent(norms)} At 0, on the bottom, a channel is the same everywhere; a rise by powers "

@@ -19,9 +19,9 @@ from utils.data.transforms import train_transforms
 from utils.drawing import draw_objects, instance_colour, panel, target_objects
 from utils.inspection.canvas import NEUTRAL, OBJECT, Canvas
 from utils.inspection.chapter import Figure, Key
+from utils.inspection.chapters.label_figures import TWO, fitted, row_of, size_text
 from utils.inspection.close_up import CloseUp, around
 from utils.inspection.label_faults import LEAST_SIDE
-from utils.inspection.label_figures import TWO, fitted, row_of, size_text
 from utils.inspection.labelled_objects import LabelledObject
 from utils.inspection.subject import Subject
 from utils.report.run_record import read_run
