@@ -1,5 +1,6 @@
 """A small network with random weights and an image of the shapes set, to be looked into."""
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,11 +51,17 @@ def make_subject(number=0, model=None, without_objects=False, with_labels=True, 
 
 def empty_subject(subject):
     """The same with an image of noise that holds no object."""
-    dataset = subject.dataset
-    record = replace(subject.record, instances=())
     pixels = np.random.default_rng(0).integers(0, 255, subject.pixels.shape, np.uint8)
-    images = [*dataset.data.images]
-    images[subject.number] = record
+    return with_instances(replace(subject, pixels=pixels), {subject.number: ()})
+
+
+def with_instances(subject, instances):
+    """The same with other labels in some images of its data, by number; the subject's own pixels
+    are those of all images then."""
+    images = [*subject.dataset.data.images]
+    for number, ones in instances.items():
+        images[number] = replace(images[number], instances=tuple(ones))
+    dataset = copy(subject.dataset)
     dataset.data = replace(dataset.data, images=tuple(images))
-    dataset.read = lambda key: (pixels, dataset.data.images[key.number])
-    return replace(subject, pixels=pixels, record=record)
+    dataset.read = lambda key: (subject.pixels, images[key.number])
+    return replace(subject, dataset=dataset, record=images[subject.number])

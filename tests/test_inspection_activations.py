@@ -22,7 +22,6 @@ from utils.inspection.feature_maps import (
     object_cover,
     objectness_inside,
     objectness_maps,
-    other_images,
     over_images,
     own_maps,
     strength_inside,
@@ -223,17 +222,6 @@ def test_objectness_inside_is_that_of_the_surest_anchor_there(subject):
     near = (x - 40).abs().maximum((y - 40).abs()) <= 1  # no anchor stands in a box so small
     assert_close(found[2], seen.objectness[near].max().sigmoid())
     assert len(objectness_inside(seen, torch.zeros(0, 4))) == 0
-
-
-def test_other_images_are_a_few_spread_over_the_data(subject):
-    assert other_images(subject) == [0, 2, 3]
-    many = make_subject(7, subject.model, images=50)
-    chosen = other_images(many)
-    assert len(chosen) == 4
-    assert 7 not in chosen
-    assert chosen[0] < 10
-    assert chosen[-1] > 35
-    assert other_images(make_subject(0, subject.model, with_labels=False)) == []
 
 
 def test_channels_are_judged_over_all_images(subject):

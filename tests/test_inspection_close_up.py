@@ -59,21 +59,28 @@ def test_the_outline_of_no_pixel_is_none():
     assert_array_equal(shown(close_up), before)
 
 
+def test_a_region_is_cut_to_whole_pixels_of_the_image():
+    close_up = CloseUp(PIXELS, (9.5, -3, 14.2, 2.5), 100)
+
+    assert close_up.region == (9, 0, 15, 3)
+    assert_array_equal(shown(close_up)[0, 0], PIXELS[0, 9])
+
+
 @pytest.mark.parametrize(
-    ("box", "wanted"),
+    ("boxes", "wanted"),
     [
-        ((20, 10, 30, 20), (18, 8, 32, 22)),  # at least two pixels around
-        ((0, 0, 1, 1), (0, 0, 5, 5)),  # moved into the image
-        ((59, 39, 60, 40), (55, 35, 60, 40)),
-        ((10, 5, 60, 6), (0, 0, 60, 40)),  # higher than the image
+        ([(20, 10, 30, 20)], (18, 8, 32, 22)),
+        ([(20, 10, 25, 20), (22, 12, 30, 18)], (18, 8, 32, 22)),  # around both
+        ([(0, 0, 10, 10)], (0, 0, 14, 14)),  # moved into the image
+        ([(50, 30, 60, 40)], (46, 26, 60, 40)),
+        ([(10, 18, 60, 22)], (0, -10, 60, 50)),  # never more than the longer side
+        ([(0, 5, 50, 6)], (0, -10, 60, 50)),
     ],
 )
-def test_what_is_around_a_box_lies_in_the_image(box, wanted):
-    assert around(box, (60, 40)) == wanted
+def test_what_is_around_boxes_is_a_square(boxes, wanted):
+    assert around(boxes, (60, 40), margin=0.2) == pytest.approx(wanted)
 
 
-def test_a_large_object_has_a_margin_of_its_own_size():
-    left, top, right, bottom = around((100, 100, 200, 150), (1000, 1000))
-
-    assert right - left == bottom - top == 124
-    assert (left, top) == (88, 63)
+def test_tiny_boxes_have_room():
+    assert around([(30, 20, 30, 20)], (60, 40), least=8) == (26, 16, 34, 24)
+    assert around([(30, 20, 30, 20)], (6, 4), least=32) == (0, -1, 6, 5)

@@ -17,10 +17,11 @@ from utils.evaluation.operating_point import Cost, OperatingPoint
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, POSITIVE
 from utils.inspection.chapter import Table
 from utils.inspection.chapters.box_head import class_scores, refinement, suppression
-from utils.inspection.chapters.cards import card, close_up, grid, map_at
+from utils.inspection.chapters.cards import card, grid, map_at
 from utils.inspection.chapters.heads import findings, heads_chapter
 from utils.inspection.chapters.losses import box_costs, class_costs, mask_costs
 from utils.inspection.chapters.mask_head import masks, result
+from utils.inspection.close_up import close_up
 from utils.inspection.detections import detection_steps
 from utils.inspection.heat_map import STOPS
 from utils.inspection.subject import Subject

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from inspected import make_model, make_subject
+from inspected import make_model, make_subject, with_instances
 from torch.testing import assert_close
 from torchvision.ops import box_iou
 
@@ -21,7 +21,6 @@ from utils.inspection.proposals import (
     fits_by_step,
     level_counts,
     lost_at,
-    object_boxes,
     objectness_map,
     proposal_steps,
     ranked_boxes,
@@ -52,7 +51,7 @@ def with_objects(subject, boxes):
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
         mask[y1:y2, x1:x2] = 1
     instances = tuple(Instance.from_mask(1, mask) for mask in masks)
-    return replace(subject, record=replace(subject.record, instances=instances))
+    return with_instances(subject, {subject.number: instances})
 
 
 def figure(chapter, name):
@@ -116,7 +115,7 @@ def test_nothing_fits_where_nothing_is():
 
 
 def test_fits_fall_from_step_to_step(subject, steps):
-    objects, _ = object_boxes(subject)
+    objects = subject.object_boxes
     fits = fits_by_step(subject.model.rpn, subject.trace, steps, objects)
     names = list(fits)
 
@@ -164,42 +163,17 @@ def test_all_boxes_are_ranked_as_the_network_ranks_them(subject, steps):
 
     assert len(boxes) > 50 == len(subject.trace.proposals)
     assert torch.equal(boxes, steps.clipped[steps.survivors])
-    assert torch.equal(objects, object_boxes(subject)[0])
+    assert torch.equal(objects, subject.object_boxes)
     assert subject.model.rpn.post_nms_top_n() == 50
 
 
-def test_objects_are_scaled_to_the_networks_input():
-    subject = make_subject(1, make_model(min_size=256, max_size=256))
-    objects, names = object_boxes(subject)
-    image, target = subject.dataset[1]
+def test_other_images_are_ranked_too():
+    subject = make_subject(2, images=4)
+    sizes = [len(subject.dataset[number][1]["boxes"]) for number in (0, 1, 3)]
 
-    assert subject.trace.size == (256, 256)
-    assert torch.equal(objects, 2 * target["boxes"].as_subclass(torch.Tensor))
-    wanted = [subject.classes[label - 1] for label in target["labels"]]
-    assert names == [f"{place} ({name})" for place, name in enumerate(wanted, start=1)]
-    assert torch.equal(objects, ranked_boxes(subject.model, image, target["boxes"])[1])
-
-
-def test_crowds_and_objects_without_a_pixel_are_left_out(subject):
-    first, second, third = subject.record.instances
-    empty = Instance.from_mask(1, np.zeros((128, 128), np.uint8))
-    record = replace(subject.record, instances=(replace(first, iscrowd=1), empty, second, third))
-    boxes, names = object_boxes(replace(subject, record=record))
-
-    assert torch.equal(boxes, object_boxes(subject)[0][1:])
-    assert [name.split()[0] for name in names] == ["3", "4"]
-
-
-def test_the_next_images_with_objects_are_taken_in_turn():
-    subject = make_subject(2, images=5)
-    records = list(subject.dataset.data.images)
-    records[4] = replace(records[4], instances=())
-    subject.dataset.data = replace(subject.dataset.data, images=tuple(records))
-    sizes = [len(subject.dataset[number][1]["boxes"]) for number in (3, 0, 1)]
-
-    assert [len(objects) for _, objects in data_boxes(subject, 2)] == sizes[:2]
     assert [len(objects) for _, objects in data_boxes(subject, 10)] == sizes
     assert data_boxes(make_subject(0, with_labels=False), 3) == []
+    assert data_boxes(replace(subject, number=None), 3) == []
 
 
 def test_the_chapter_has_all_its_pictures(subject, steps):
@@ -227,7 +201,7 @@ def test_an_object_without_a_proposal_is_a_finding(subject):
 
     assert "1 of 1" in finding
     assert LOST["moved"] in finding
-    assert "1 (square), 124x1 pixels" in finding
+    assert "1 square, 124x1 pixels" in finding
     assert tables(chapter)[1].rows[0][-1] == "-"
     assert [key.text for key in figure(chapter, "objects").keys] == [
         "object that none overlaps by 0.1"

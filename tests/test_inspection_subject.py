@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from inspected import OPTIONS, make_model, make_subject
+from inspected import OPTIONS, make_model, make_subject, with_instances
 from PIL import Image
 
 from nets.weights_file import WeightsError, WeightsFile, save_weights
 from utils.data import shapes
 from utils.data.instance_dataset import ShapesDataset
-from utils.data.records import DataError
+from utils.data.records import DataError, Instance
 from utils.inspection.config import ExplainConfig, InspectConfig, SubjectConfig
 from utils.inspection.story import about
 from utils.inspection.subject import find_image, open_subject
@@ -67,6 +67,68 @@ def test_padding_is_not_shown():
 
     assert subject.trace.batch.shape[-2:] == (64, 128)
     assert subject.input_pixels.shape == (60, 128, 3)
+
+
+def test_objects_are_scaled_to_the_networks_input():
+    subject = make_subject(1, make_model(min_size=256, max_size=256))
+    _, target = subject.dataset[1]
+    wanted = [subject.classes[label - 1] for label in target["labels"]]
+
+    assert subject.trace.size == (256, 256)
+    assert torch.equal(subject.object_boxes, 2 * target["boxes"].as_subclass(torch.Tensor))
+    assert type(subject.object_boxes) is torch.Tensor
+    assert list(subject.object_names) == [f"{n} {name}" for n, name in enumerate(wanted, 1)]
+
+
+def test_crowds_and_objects_without_a_pixel_keep_their_number():
+    subject = make_subject(1)
+    first, second, third = subject.record.instances
+    empty = Instance.from_mask(1, np.zeros((128, 128), np.uint8))
+    boxes = subject.object_boxes
+    changed = with_instances(subject, {1: (replace(first, iscrowd=1), empty, second, third)})
+
+    assert torch.equal(changed.object_boxes, boxes[1:])
+    assert [name.split()[0] for name in changed.object_names] == ["3", "4"]
+
+
+def test_without_labels_there_are_no_objects():
+    subject = make_subject(1, with_labels=False)
+
+    assert subject.object_names == ()
+    assert subject.object_boxes.shape == (0, 4)
+    assert list(subject.others(3)) == []
+
+
+def test_other_images_are_spread_over_those_with_objects():
+    subject = make_subject(2, images=12)
+    crowd = [replace(one, iscrowd=1) for one in subject.dataset.data.images[7].instances]
+    subject = with_instances(subject, {5: (), 7: crowd})
+
+    def numbers(count):
+        return [number for number, _, _ in subject.others(count)]
+
+    assert numbers(20) == [0, 1, 3, 4, 6, 8, 9, 10, 11]
+    assert numbers(3) == [0, 4, 9]
+    assert numbers(2) == [0, 8]
+    assert numbers(1) == [0]
+    number, image, target = next(subject.others(1))
+    assert image.shape == (3, 128, 128)
+    assert len(target["boxes"]) == len(subject.dataset.data.images[number].instances)
+
+
+def test_an_image_that_cannot_be_read_is_passed_over():
+    subject = make_subject(0, images=6)
+    read = subject.dataset.read
+
+    def broken(key):
+        if key.number in (1, 3):
+            raise DataError("damaged")
+        return read(key)
+
+    subject.dataset.read = broken
+
+    assert [number for number, _, _ in subject.others(2)] == [4, 2]
+    assert [number for number, _, _ in subject.others(9)] == [2, 4, 5]
 
 
 @pytest.mark.parametrize(

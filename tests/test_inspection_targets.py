@@ -18,7 +18,6 @@ from utils.inspection.chapters.roi_targets import deltas_table, in_words, masks_
 from utils.inspection.chapters.targets import object_findings, targets_chapter
 from utils.inspection.roi_samples import (
     box_changes,
-    images_like,
     roi_samples,
     share_inside,
     spread,
@@ -51,6 +50,15 @@ def taught(subject, rois, labels, objects, boxes=OWN):
     )
 
 
+def learning(subject, training):
+    """The subject with these objects and RoIs in place of its own."""
+    other = replace(subject)
+    labels = training.target["labels"].tolist()
+    names = [f"{n} {subject.classes[label - 1]}" for n, label in enumerate(labels, 1)]
+    other.__dict__.update(training=training, object_names=tuple(names))
+    return other
+
+
 def tables(chapter):
     return {part.title: part for part in chapter.parts if isinstance(part, Table)}
 
@@ -68,7 +76,6 @@ def test_rois_are_sorted_by_what_they_teach(subject):
     assert samples.counts.tolist() == [2, 1]
     assert samples.by_overlap(~samples.own) == [0, 2]
     assert samples.by_overlap(torch.ones(3, dtype=torch.bool)) == [0, 2, 1]
-    assert samples.names(("cat", "dog")) == ["1 cat", "2 dog"]
 
 
 def test_an_objects_own_box_is_told_from_that_of_another(subject):
@@ -149,20 +156,6 @@ def test_a_selection_is_spread_from_end_to_end(count, most, wanted):
     assert spread(count, most) == wanted
 
 
-def test_images_are_chosen_among_those_with_objects():
-    subject = make_subject(2, images=12, without_objects=True)
-    images = [*subject.dataset.data.images]
-    images[5] = replace(images[5], instances=())
-    crowd = [replace(one, iscrowd=1) for one in images[7].instances]
-    images[7] = replace(images[7], instances=tuple(crowd))
-    subject.dataset.data = replace(subject.dataset.data, images=tuple(images))
-
-    assert images_like(subject.dataset, 2, 20) == [0, 1, 2, 3, 4, 6, 8, 9, 10, 11]
-    assert images_like(subject.dataset, 3, 3) == [0, 3, 11]
-    assert images_like(subject.dataset, 2, 3) == [0, 2, 11]
-    assert images_like(subject.dataset, 0, 3) == [0, 1, 11]
-
-
 def test_the_chapter_shows_all_of_it(subject):
     chapter = targets_chapter(subject)
     seen, samples = subject.training, roi_samples(subject.training)
@@ -227,23 +220,23 @@ def test_a_low_share_is_a_finding(subject):
 
 def test_objects_that_no_proposal_teaches_are_named(subject):
     near, own = [0.0, 0, 10, 8], OWN[1]
-    alone = roi_samples(taught(subject, [near, own, OWN[0]], [1, 2, 1], [0, 1, 0]))
-    (finding,) = object_findings(subject, alone)
-    well = roi_samples(taught(subject, [near, [20, 20, 40, 29]], [1, 2], [0, 1]))
+    alone = taught(subject, [near, own, OWN[0]], [1, 2, 1], [0, 1, 0])
+    (finding,) = object_findings(learning(subject, alone), roi_samples(alone))
+    well = taught(subject, [near, [20, 20, 40, 29]], [1, 2], [0, 1])
 
     assert "1 of 2 objects enough (2 circle)" in finding
-    assert object_findings(subject, well) == []
+    assert object_findings(learning(subject, well), roi_samples(well)) == []
 
 
 def test_a_full_sampler_is_named_only_if_objects_outnumber_it(subject):
     boxes = [[10.0 * i, 0, 10 * i + 8, 8] for i in range(9)]
     own = taught(subject, boxes[:8], [1, 2] * 4, list(range(8)), boxes)
-    (finding,) = object_findings(subject, roi_samples(own))
+    (finding,) = object_findings(learning(subject, own), roi_samples(own))
     few = taught(subject, boxes[:1] * 8, [1] * 8, [0] * 8, boxes[:2])
 
     assert "9 objects share 8 positive RoIs" in finding
     assert "--rois above 32" in finding
-    assert object_findings(subject, roi_samples(few)) == []
+    assert object_findings(learning(subject, few), roi_samples(few)) == []
 
 
 def test_the_table_of_moves_leaves_out_the_own_boxes(subject):
@@ -333,8 +326,7 @@ def test_very_many_objects_are_not_all_listed(subject):
              for i in range(120)]  # fmt: skip
     rois = [[x1, y1, x2, y2 - 2] for x1, y1, x2, y2 in boxes]
     many = taught(subject, rois, [1, 2] * 60, list(range(120)), boxes)
-    crowded = replace(subject)
-    crowded.__dict__["training"] = many
+    crowded = learning(subject, many)
     chapter = targets_chapter(crowded)
     rows = tables(chapter)["How many RoIs each object got"]
 

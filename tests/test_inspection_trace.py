@@ -12,7 +12,7 @@ from utils.inspection.detections import detection_steps
 from utils.inspection.proposals import proposal_steps, recalls
 from utils.inspection.suppression import NOBODY, suppressors
 from utils.inspection.trace import trace_image
-from utils.inspection.training_trace import results_of
+from utils.inspection.training_trace import results_of, sampled_labels
 
 
 def image_of(subject):
@@ -124,7 +124,8 @@ def test_what_is_sampled_is_what_the_losses_are_made_of(subject):
     assert (taught.anchor_labels[positive] == 1).all()
     assert (taught.anchor_labels[negative] == 0).all()
     assert int(positive.sum() + negative.sum()) == 256
-    assert torch.equal(subject.sampled_labels(1), taught.roi_labels)
+    image, target = subject.dataset[1]
+    assert torch.equal(sampled_labels(subject.model, image, target), taught.roi_labels)
     boxes = taught.target["boxes"][taught.roi_objects[taught.positive]]
     assert (box_iou(taught.rois[taught.positive], boxes).diagonal() >= 0.5).all()
 

@@ -106,18 +106,10 @@ def channel_activities(subject: Subject) -> dict[str, ChannelActivity]:
     trace = subject.trace
     names = (*trace.body, *trace.features)
     parts = [[channel_activity(map) for map in own_maps(trace).values()]]
-    for number in other_images(subject):
-        parts.append([channel_activity(map) for map in _maps_of(subject, number)])
+    for _, image, _ in subject.others(OTHERS):
+        parts.append([channel_activity(map) for map in _maps_of(subject, image)])
     levels = zip(*parts, strict=True)
     return {name: over_images(level) for name, level in zip(names, levels, strict=True)}
-
-
-def other_images(subject: Subject) -> list[int]:
-    """Places of up to four other images, spread over the subject's data set."""
-    if subject.dataset is None:
-        return []
-    others = [number for number in range(len(subject.dataset)) if number != subject.number]
-    return others[:: max(1, math.ceil(len(others) / OTHERS))]
 
 
 def own_maps(trace: Trace) -> Maps:
@@ -127,11 +119,9 @@ def own_maps(trace: Trace) -> Maps:
 
 
 @torch.inference_mode()
-def _maps_of(subject: Subject, number: int) -> Iterable[Tensor]:
-    assert subject.dataset is not None
+def _maps_of(subject: Subject, image: Tensor) -> Iterable[Tensor]:
     model = subject.model
-    image, _ = subject.dataset[number]
-    batch, _ = model.transform([image.to(subject.device)])
+    batch, _ = model.transform([image])
     with (
         subject.precision.autocast(),
         outputs_of({"body": model.backbone.body, "backbone": model.backbone}) as kept,

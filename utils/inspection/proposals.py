@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.rpn import RegionProposalNetwork
-from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
 from nets.box_iou import sliced_box_iou
-from utils.data.mask_crops import crop_rles, to_rles
-from utils.data.targets import record_target
 from utils.evaluation.coco_parameters import IOU_THRESHOLDS
 from utils.inspection.subject import Subject
 from utils.inspection.suppression import NOBODY, suppressors
@@ -99,25 +96,6 @@ def proposal_steps(rpn: RegionProposalNetwork, seen: Trace) -> ProposalSteps:
 def refined_anchors(rpn: RegionProposalNetwork, seen: Trace) -> Tensor:
     """All anchors, moved as the RPN wants them, float32 (A, 4) xyxy in pixels of the input."""
     return rpn.box_coder.decode(seen.deltas, [seen.anchors]).reshape(-1, 4)
-
-
-def object_boxes(subject: Subject) -> tuple[Tensor, list[str]]:
-    """Boxes of the labelled objects, float32 (N, 4) xyxy in pixels of the network's input, and
-    their places among the labels, from 1 on, with their classes: "3 (person)". Crowds and objects
-    without a pixel are left out, as in training."""
-    record, seen = subject.record, subject.trace
-    if record is None:
-        return torch.zeros(0, 4), []
-    boxes = record_target(record, compact_masks=True)["boxes"]
-    crops = crop_rles(
-        to_rles([one.segmentation for one in record.instances], record.height, record.width)
-    )
-    names = [
-        f"{number} ({subject.classes[one.label - 1]})"
-        for number, (one, crop) in enumerate(zip(record.instances, crops, strict=True), start=1)
-        if crop is not None and not one.iscrowd
-    ]
-    return resize_boxes(boxes, list(seen.original), list(seen.size)), names
 
 
 def objectness_map(seen: Trace) -> Tensor:
@@ -213,20 +191,14 @@ def ranked_boxes(model: MaskRCNN, image: Tensor, objects: Tensor) -> tuple[Tenso
 
 
 def data_boxes(subject: Subject, count: int) -> list[tuple[Tensor, Tensor]]:
-    """``ranked_boxes`` of the next so many images of the data with objects, after the subject's own
-    and from the first on again; fewer if there are not so many, none without data."""
-    if subject.dataset is None or subject.number is None:
+    """``ranked_boxes`` of so many other images of the data; none for a picture of one's own."""
+    if subject.number is None:
         return []
-    records = subject.dataset.data.images
-    others = [*range(subject.number + 1, len(records)), *range(subject.number)]
-    with_objects = [n for n in others if any(not one.iscrowd for one in records[n].instances)]
-    found = []
-    for number in with_objects[:count]:
-        image, target = subject.dataset[number]
-        with subject.precision.autocast():
-            boxes = target["boxes"].to(subject.device)
-            found.append(ranked_boxes(subject.model, image.to(subject.device), boxes))
-    return found
+    with subject.precision.autocast():
+        return [
+            ranked_boxes(subject.model, image, target["boxes"])
+            for _, image, target in subject.others(count)
+        ]
 
 
 def best_of_first(proposals: Tensor, objects: Tensor, counts: list[int]) -> Tensor:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from utils.data.instance_dataset import InstanceDataset
 from utils.inspection.training_trace import TrainingTrace
 
 
@@ -42,17 +41,12 @@ class RoiSamples:
         places = torch.where(kept)[0]
         return places[self.overlaps[places].argsort(stable=True)].tolist()
 
-    def names(self, classes: Sequence[str]) -> list[str]:
-        """The N objects, numbered from 1 on, with their classes."""
-        labels = enumerate(self.taught.target["labels"].tolist(), start=1)
-        return [f"{number} {classes[label - 1]}" for number, label in labels]
-
 
 def roi_samples(taught: TrainingTrace) -> RoiSamples:
     """Sort the sampled RoIs of an image by what they teach."""
     positive, background = taught.positive, torch.where(taught.roi_labels == 0)[0]
     objects = taught.roi_objects[positive]
-    boxes = taught.target["boxes"].as_subclass(Tensor).to(taught.rois)
+    boxes = taught.target["boxes"].to(taught.rois)
     over = torch.cat([taught.rois.new_zeros(len(taught.rois), 1), box_iou(taught.rois, boxes)], 1)
     return RoiSamples(
         taught=taught,
@@ -95,13 +89,3 @@ def spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [round(place * (count - 1) / max(most - 1, 1)) for place in range(most)]
-
-
-def images_like(dataset: InstanceDataset, number: int, most: int) -> list[int]:
-    """An image of a data set and others with objects, evenly over all, in their order."""
-    others = [
-        other
-        for other, record in enumerate(dataset.data.images)
-        if other != number and any(not one.iscrowd for one in record.instances)
-    ]
-    return sorted([number, *(others[place] for place in spread(len(others), most - 1))])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from pycocotools import mask as coco_mask
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
@@ -18,11 +21,12 @@ from utils.data.epoch_batches import SampleKey
 from utils.data.images import check_reading_rule, check_resizable, load_image
 from utils.data.instance_dataset import InstanceDataset
 from utils.data.loader import to_device
+from utils.data.mask_crops import to_rles
 from utils.data.records import DataError, ImageRecord
 from utils.device import Precision, choose_device, choose_precision
 from utils.inspection.config import SubjectConfig
 from utils.inspection.trace import Trace, trace_image
-from utils.inspection.training_trace import TrainingTrace, sampled_labels, trace_training
+from utils.inspection.training_trace import TrainingTrace, trace_training
 from utils.open_judged_data import open_evaluation_data
 from utils.weights_lookup import find_weights
 
@@ -94,10 +98,44 @@ class Subject:
         with self.precision.autocast():
             return trace_training(self.model, *self._sample(self.number))
 
-    def sampled_labels(self, number: int) -> Tensor:
-        """Labels of the RoIs that an image of the data set teaches, int64 (R,), 0 background."""
-        with self.precision.autocast():
-            return sampled_labels(self.model, *self._sample(number))
+    @cached_property
+    def object_names(self) -> tuple[str, ...]:
+        """The N objects that are taught: place among the labels, from 1 on, and class, "3 person".
+        Crowds and objects without a pixel are none of them."""
+        if self.record is None:
+            return ()
+        size = self.record.height, self.record.width
+        rles = to_rles([one.segmentation for one in self.record.instances], *size)
+        return tuple(
+            f"{number} {self.classes[one.label - 1]}"
+            for number, (one, rle) in enumerate(zip(self.record.instances, rles, strict=True), 1)
+            if not one.iscrowd and coco_mask.area(rle)
+        )
+
+    @property
+    def object_boxes(self) -> Tensor:
+        """Of these objects, float32 (N, 4) xyxy in pixels of the network's input."""
+        return self.training.target["boxes"] if self.training else torch.zeros(0, 4)
+
+    def others(self, count: int) -> Iterator[tuple[int, Tensor, dict[str, Tensor]]]:
+        """So many other images with objects, evenly spread over the data, fewer if there are not so
+        many: their places in it, and image and target on the model's device. One that cannot be
+        read is passed over."""
+        if self.dataset is None:
+            return
+        numbers = [
+            number
+            for number, record in enumerate(self.dataset.data.images)
+            if number != self.number and any(not one.iscrowd for one in record.instances)
+        ]
+        spread = numbers[:: max(1, -(-len(numbers) // count))]
+        left = count
+        for number in [*spread, *sorted(set(numbers) - set(spread))]:
+            if not left:
+                return
+            with contextlib.suppress(DataError):
+                yield number, *self._sample(number)
+                left -= 1
 
     def _sample(self, number: int) -> tuple[Tensor, dict[str, Tensor]]:
         assert self.dataset is not None

@@ -118,7 +118,7 @@ def trace_training(model: MaskRCNN, image: Tensor, target: dict[str, Tensor]) ->
     rois, objects, labels, deltas = (values[0] for values in on_cpu(roi_samples[0]))
     class_logits, box_regression = on_cpu(outputs["box_predictor"])
     return TrainingTrace(
-        target=on_cpu(targets[0]),
+        target={**on_cpu(targets[0]), "boxes": targets[0]["boxes"].as_subclass(Tensor).cpu()},
         anchor_labels=anchor_targets[0][0][0].cpu(),
         sampled_anchors=tuple(masks[0].bool().cpu() for masks in anchor_samples[0]),
         rois=rois,

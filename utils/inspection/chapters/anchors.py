@@ -50,7 +50,7 @@ WITHOUT_OBJECTS = " No object is labelled in this image, so all its anchors are 
 def anchors_chapter(subject: Subject) -> Chapter:
     """Levels, shapes, and which anchors this image teaches as object and as background."""
     model, trace, taught = subject.model, subject.trace, subject.training
-    boxes = taught.target["boxes"] if taught else torch.zeros(0, 4)
+    boxes = subject.object_boxes
     introduction = INTRODUCTION.format(len(trace.anchors))
     if not len(boxes):
         introduction += WITHOUT_OBJECTS if taught else WITHOUT_LABELS
@@ -65,8 +65,7 @@ def anchors_chapter(subject: Subject) -> Chapter:
         found = positive_anchors(trace, taught, thresholds(subject)[1])
         parts += [counts_table(subject, taught, found), negatives_figure(subject, taught)]
         if len(boxes):
-            labels = taught.target["labels"].tolist()
-            names = [f"{n} {subject.classes[label - 1]}" for n, label in enumerate(labels, 1)]
+            names = subject.object_names
             parts.append(positives_figure(subject, taught, found, names))
             parts.append(reach_figure(subject, best, boxes, names))
             parts.append(worst_table(subject, best, boxes, names))
@@ -244,7 +243,9 @@ def negatives_figure(subject: Subject, taught: TrainingTrace) -> Figure:
     )  # fmt: skip
 
 
-def reach_figure(subject: Subject, best: BestAnchors, boxes: Tensor, names: list[str]) -> Figure:
+def reach_figure(
+    subject: Subject, best: BestAnchors, boxes: Tensor, names: Sequence[str]
+) -> Figure:
     """Each object with the anchor that overlaps it most."""
     low, high = thresholds(subject)
     kinds = (
@@ -271,7 +272,7 @@ def reach_figure(subject: Subject, best: BestAnchors, boxes: Tensor, names: list
     )  # fmt: skip
 
 
-def worst_table(subject: Subject, best: BestAnchors, boxes: Tensor, names: list[str]) -> Table:
+def worst_table(subject: Subject, best: BestAnchors, boxes: Tensor, names: Sequence[str]) -> Table:
     """The objects that anchors overlap least."""
     trace, levels = subject.trace, list(subject.trace.features)
     rows = tuple(

@@ -14,7 +14,8 @@ from utils.charts import histogram
 from utils.drawing import text_font
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT, PALE, POSITIVE
 from utils.inspection.chapter import INK, Figure, Key, Table
-from utils.inspection.chapters.cards import card, close_up, grid
+from utils.inspection.chapters.cards import card, grid
+from utils.inspection.close_up import close_up
 from utils.inspection.detections import SAME_PLACE, DetectionSteps, are_shown, spread
 from utils.inspection.subject import Subject
 from utils.inspection.suppression import NOBODY
@@ -68,7 +69,7 @@ def refinement(subject: Subject, steps: DetectionSteps) -> Figure:
     places = shown_proposals(subject, steps)[:MOST_REFINED]
     labels = steps.scores[places, 1:].argmax(dim=1) + 1
     before, after = subject.trace.proposals[places], steps.boxes[places, labels]
-    objects = _objects(subject)
+    objects = subject.object_boxes
     cards = []
     for letter, label, old, new in zip(LETTERS, labels.tolist(), before, after, strict=False):
         canvas = close_up(subject.input_pixels, WIDE_SIDE, [old, new])
@@ -242,12 +243,6 @@ def _cut(draw: ImageDraw.ImageDraw, name: str) -> str:
     while draw.textlength(shown, text_font(name, BAR_TEXT)) > NAME_WIDTH - 6:
         shown = shown.removesuffix("…")[:-1] + "…"
     return shown
-
-
-def _objects(subject: Subject) -> Tensor:
-    """Boxes of the labelled objects in the network's input, (N, 4)."""
-    taught = subject.training
-    return subject.trace.proposals[:0] if taught is None else taught.target["boxes"]
 
 
 def _lies_on(subject: Subject, box: Tensor) -> str:

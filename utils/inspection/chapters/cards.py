@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -14,25 +13,9 @@ from utils.inspection.canvas import Canvas
 from utils.inspection.chapter import INK, wrapped
 from utils.inspection.heat_map import heat_map
 
-MARGIN, NARROW = 0.3, 0.1
-LEAST_WIDE = 32  # pixels of the image that are shown around a tiny box
+NARROW = 0.1  # margin of a close-up
 TEXT, GAP = 15, 8
 GREY = (96, 96, 96)
-
-
-def close_up(
-    pixels: np.ndarray, side: int, boxes: Sequence[Tensor], margin: float = MARGIN
-) -> Canvas:
-    """A square part of an image around boxes, xyxy, as little beyond the image as can be; the share
-    ``margin`` of their longer side is shown around them, and more around tiny ones."""
-    corners, longer = torch.stack(list(boxes)), max(pixels.shape[:2])
-    low, high = corners[:, :2].min(dim=0).values, corners[:, 2:].max(dim=0).values
-    wide = min(max(float((high - low).max()) * (1 + 2 * margin), LEAST_WIDE), longer)
-    left, top = (
-        min(max(middle - wide / 2, 0), room - wide) if wide <= room else (room - wide) / 2
-        for middle, room in zip(((low + high) / 2).tolist(), pixels.shape[1::-1], strict=True)
-    )
-    return Canvas(pixels, side, (left, top, left + wide, top + wide))
 
 
 def map_at(canvas: Canvas, values: np.ndarray, box: Tensor) -> Image.Image:

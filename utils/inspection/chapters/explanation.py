@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
-from torch import Tensor
 
 from utils.data.channels import rgb_view
 from utils.data.records import DataError
@@ -16,6 +14,7 @@ from utils.drawing import panel
 from utils.evaluation.error_kinds import MOSTLY, DetectionVerdict
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT, PALE, POSITIVE, Canvas
 from utils.inspection.chapter import Chapter, Figure, Key, Table
+from utils.inspection.close_up import LEAST, around
 from utils.inspection.journey import Inquiry, Journey, inquiry, iou_text, journey
 from utils.inspection.subject import Subject
 from utils.report.verdict import OF_OBJECTS
@@ -48,7 +47,7 @@ ADVICE = {
     "train with more images of objects that touch like these.",
 }  # fmt: skip
 SIDE, NARROW = 470, 0.6  # of a panel, and the width to its height of one with three beside it
-NEAR, SMALLEST = 0.1, 32.0  # the share that is shown around boxes; pixels of the image at least
+NEAR = 0.1  # the share that is shown around boxes
 MOST_LINES, MOST_NAMED = 20, 25  # objects that are told of in words; that are labelled in full
 RPN, HEADS = ("RPN boxes", "RPN ranking", "RPN NMS", "proposals"), (
     "box head", "class scores", "NMS", "detection limit", "score threshold",
@@ -166,7 +165,7 @@ def _way_figure(subject: Subject, looked: Inquiry, way: Journey, outcome: str) -
     is_far = way.verdict.kind == "missed"
     found = [] if is_far or other is None else [looked.seen.prediction["boxes"][other]]
     drawn = [box / scale for one in stages for box in (one.box, one.rival) if box is not None]
-    region = _around([label, *drawn, *found], pixels)
+    region = around([label, *drawn, *found], pixels.shape[1::-1], NEAR, LEAST)
     keys, pictures, captions = {OBJECT: Key(OBJECT, "the object's label")}, [], []
     for stage in stages:
         canvas, lost = Canvas(pixels, SIDE, region), stage is way.lost
@@ -211,17 +210,6 @@ def _outline(canvas: Canvas, looked: Inquiry, way: Journey) -> list[Key]:
     for area, colour, _ in shown:
         canvas.mask(area, colour)
     return [Key(colour, text, "area") for _, colour, text in shown]
-
-
-def _around(boxes: Sequence[Tensor], pixels: np.ndarray) -> tuple[float, ...]:
-    """A region with some space around boxes, square as far as the image allows it."""
-    every, size = torch.stack(list(boxes)), torch.tensor(pixels.shape[1::-1])
-    low, high = every[:, :2].amin(dim=0), every[:, 2:].amax(dim=0)
-    space = float((high - low).max()) * NEAR
-    sides = torch.full((2,), max(float((high - low).max()) + 2 * space, SMALLEST))
-    left = torch.minimum(((low + high - sides) / 2).clamp(min=0), low - space)
-    right = torch.maximum(torch.minimum((low + high + sides) / 2, size), high + space)
-    return (*left.tolist(), *right.tolist())
 
 
 def _overview(subject: Subject, lead: str = "") -> Chapter:

@@ -20,7 +20,7 @@ from utils.drawing import draw_objects, instance_colour, panel, target_objects
 from utils.inspection.canvas import NEUTRAL, OBJECT, Canvas
 from utils.inspection.chapter import Figure, Key
 from utils.inspection.chapters.label_figures import TWO, fitted, row_of, size_text
-from utils.inspection.close_up import CloseUp, around
+from utils.inspection.close_up import SLIM, CloseUp, around
 from utils.inspection.label_faults import LEAST_SIDE
 from utils.inspection.labelled_objects import LabelledObject
 from utils.inspection.subject import Subject
@@ -120,7 +120,7 @@ def _close(subject: Subject, one: LabelledObject) -> list[Image.Image]:
         (rgb_view(subject.pixels), one.box, one.mask()),
         (subject.input_pixels, one.box_in(seen.scale), left),
     ):
-        picture = CloseUp(pixels, around(box, pixels.shape[1::-1]), TWO)
+        picture = CloseUp(pixels, around([box], pixels.shape[1::-1], SLIM), TWO)
         picture.outline(full, OBJECT, 2)
         pictures.append(picture.picture())
     return pictures

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from utils.drawing import DrawnObject, draw_objects, instance_colour, panel
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT, PALE, POSITIVE, SIDE
 from utils.inspection.chapter import Figure, Key
-from utils.inspection.close_up import CloseUp, Region, around
+from utils.inspection.close_up import SLIM, CloseUp, Region, around
 from utils.inspection.labelled_objects import LabelledObject
 
 GAP = 6  # between pictures in a row
@@ -72,11 +72,11 @@ def boxes_figure(pixels: np.ndarray, objects: Sequence[LabelledObject]) -> Figur
     shown = _for_boxes(objects)
     pictures, captions = [], []
     for one in shown:
-        pictures.append(_boxed(pixels, one, around(one.box, pixels.shape[1::-1])))
+        pictures.append(_boxed(pixels, one, around([one.box], pixels.shape[1::-1], SLIM)))
         captions.append(f"object {one.number}: {size_text(one.size())} px")
     for one in shown:
         x, y = one.last_pixel
-        region = around((x, y, x + 1, y + 1), pixels.shape[1::-1], CLOSEST // 2)
+        region = around([(x, y, x + 1, y + 1)], pixels.shape[1::-1], least=CLOSEST)
         pictures.append(_boxed(pixels, one, region))
         captions.append(f"last pixel at x = {x}, box ends at {one.box[2]:g}")
     worst = max(objects, key=lambda one: one.box_error)
@@ -154,7 +154,7 @@ def _compared(
 ) -> Image.Image:
     """An object with what 28x28 numbers lose of it, or the one place of it."""
     assert one.lesson is not None
-    region = place if close else around(one.box, pixels.shape[1::-1])
+    region = place if close else around([one.box], pixels.shape[1::-1], SLIM)
     picture = CloseUp(pixels, region, THREE, DIM)
     lost, more = one.differing()
     if close:

@@ -10,7 +10,8 @@ from torchvision.ops import box_iou
 from nets.losses import LOSSES
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT, POSITIVE
 from utils.inspection.chapter import Figure, Key, Table
-from utils.inspection.chapters.cards import NARROW, card, close_up, grid, map_at, stacked
+from utils.inspection.chapters.cards import NARROW, card, grid, map_at, stacked
+from utils.inspection.close_up import close_up
 from utils.inspection.detections import refined_boxes, spread
 from utils.inspection.heat_map import colour_scale
 from utils.inspection.subject import Subject

@@ -22,7 +22,8 @@ from utils.drawing import (
 )
 from utils.inspection.canvas import NEUTRAL, PALE, POSITIVE, Canvas
 from utils.inspection.chapter import Figure, Key
-from utils.inspection.chapters.cards import NARROW, card, close_up, grid, map_at, stacked
+from utils.inspection.chapters.cards import NARROW, card, grid, map_at, stacked
+from utils.inspection.close_up import close_up
 from utils.inspection.detections import are_shown
 from utils.inspection.heat_map import colour_scale
 from utils.inspection.subject import Subject

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
@@ -12,6 +14,7 @@ from utils.charts import line_chart
 from utils.drawing import instance_colour, panel
 from utils.inspection.canvas import NEGATIVE, OBJECT, PALE, POSITIVE, Canvas
 from utils.inspection.chapter import Chapter, Figure, Key, Table
+from utils.inspection.close_up import close_up
 from utils.inspection.heat_map import colour_scale, coloured
 from utils.inspection.proposals import (
     LOST,
@@ -21,7 +24,6 @@ from utils.inspection.proposals import (
     fits_by_step,
     level_counts,
     lost_at,
-    object_boxes,
     objectness_map,
     proposal_steps,
     recall_lines,
@@ -48,7 +50,7 @@ INTRODUCTION = (
 def proposals_chapter(subject: Subject) -> Chapter:
     """From objectness to proposals, and whether these reach the labelled objects."""
     steps = proposal_steps(subject.model.rpn, subject.trace)
-    objects, names = object_boxes(subject)
+    objects, names = subject.object_boxes, subject.object_names
     parts: list[Figure | Table] = [
         objectness_figure(subject, objects),
         *refinement_figure(subject, steps, objects),
@@ -152,7 +154,7 @@ def suppression_figure(subject: Subject, steps: ProposalSteps) -> list[Figure]:
     for winner in chosen.tolist():
         box, removed = steps.clipped[winner], steps.clipped[steps.suppressed_by == winner]
         shown = removed[:REMOVED]
-        canvas = Canvas(subject.input_pixels, CROP, _square(torch.cat([box[None], shown])))
+        canvas = close_up(subject.input_pixels, CROP, [box, *shown])
         canvas.boxes(shown, NEGATIVE, "dashed", width=2)
         canvas.box(box, POSITIVE)
         crops.append(canvas.picture())
@@ -189,7 +191,7 @@ def funnel_table(subject: Subject, steps: ProposalSteps) -> Table:
 
 
 def fits(
-    subject: Subject, steps: ProposalSteps, objects: Tensor, names: list[str]
+    subject: Subject, steps: ProposalSteps, objects: Tensor, names: Sequence[str]
 ) -> tuple[Figure, Table, tuple[str, ...]]:
     """The labelled objects that are reached worst: each with its best proposal, the same in numbers
     after each step, and a finding on those that were lost."""
@@ -294,10 +296,3 @@ def _before_and_after(subject: Subject, before: Tensor, after: Tensor, scores: T
         canvas.box(old, instance_colour(rank), "dotted")
         canvas.box(new, instance_colour(rank), text=f"{score:.2f}")
     return canvas
-
-
-def _square(boxes: Tensor) -> tuple[float, float, float, float]:
-    """A square region around boxes."""
-    (x1, y1), (x2, y2) = boxes[:, :2].amin(0).tolist(), boxes[:, 2:].amax(0).tolist()
-    x, y, half = (x1 + x2) / 2, (y1 + y2) / 2, 0.6 * max(x2 - x1, y2 - y1, 1)
-    return x - half, y - half, x + half, y + half

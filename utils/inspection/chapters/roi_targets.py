@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from utils.drawing import CAPTION_SIZE, panel, text_font
-from utils.inspection.canvas import NEGATIVE, OBJECT, PALE, POSITIVE, SIDE, Box, Canvas
+from utils.inspection.canvas import NEGATIVE, OBJECT, PALE, POSITIVE, SIDE, Canvas
 from utils.inspection.chapter import INK, Figure, Key, Table
+from utils.inspection.close_up import close_up
 from utils.inspection.roi_samples import RoiSamples, box_changes, share_inside, spread
 from utils.inspection.subject import Subject
 
 MOVED, MASKED = 4, 5
-AROUND, LEAST = 1.25, 8.0  # how much more than the boxes is shown, and of how many pixels
 CELL = 185  # pixels of a picture of the grid of masks
 FADED = 0.65  # how red it is outside a mask target
 GREY = (150, 150, 150)
@@ -45,7 +44,7 @@ def moves_figure(subject: Subject, samples: RoiSamples) -> Figure:
     pictures = []
     for i, place in enumerate(chosen):
         box = taught.target["boxes"][samples.objects[place]]
-        canvas = Canvas(pixels, SIDE // 2 - 12, _around(rois[i], box, pixels), dim=0.4)
+        canvas = close_up(pixels, SIDE // 2 - 12, [rois[i], box], dim=0.4)
         canvas.box(box, OBJECT)
         canvas.box(rois[i], POSITIVE, "dashed")
         canvas.arrow(_centre(rois[i]), _centre(box), PALE)
@@ -128,11 +127,11 @@ def masks_figure(subject: Subject, samples: RoiSamples) -> Figure:
         mask, box = masks[number], taught.target["boxes"][number]
         shares.append(share_inside(mask, roi))
         width, height = ((roi[2:] - roi[:2]) / side).tolist()
-        around = Canvas(pixels, CELL, _around(roi, box, pixels))
-        around.mask(mask.bool().numpy(), OBJECT)
-        around.box(roi, POSITIVE, "dashed", width=2)
+        canvas = close_up(pixels, CELL, [roi, box])
+        canvas.mask(mask.bool().numpy(), OBJECT)
+        canvas.box(roi, POSITIVE, "dashed", width=2)
         stencil = Image.fromarray((target * 255).round().byte().numpy())
-        rows[0].append(around.picture())
+        rows[0].append(canvas.picture())
         captions[0].append(_caption(subject, samples, place))
         shown = stencil.resize((CELL - 2, CELL - 2), Image.Resampling.NEAREST)
         rows[1].append(ImageOps.expand(shown.convert("RGB"), 1, GREY))
@@ -179,20 +178,10 @@ def _with_lines(picture: Image.Image, lines: Sequence[str]) -> Image.Image:
 
 
 def _caption(subject: Subject, samples: RoiSamples, place: int) -> str:
-    name = samples.names(subject.classes)[samples.objects[place]]
+    name = subject.object_names[samples.objects[place]]
     return f"{name}: IoU {samples.overlaps[place]:.2f}"
 
 
 def _centre(box: Tensor) -> tuple[float, float]:
     x1, y1, x2, y2 = box.tolist()
     return (x1 + x2) / 2, (y1 + y2) / 2
-
-
-def _around(roi: Tensor, box: Tensor, pixels: np.ndarray) -> Box:
-    """A square that shows both and some of what is about them, as far as the image goes."""
-    boxes = torch.stack([roi, box])
-    low, high = boxes[:, :2].amin(0), boxes[:, 2:].amax(0)
-    side = max(float((high - low).max()) * AROUND, LEAST)
-    limits = torch.tensor([pixels.shape[1], pixels.shape[0]])
-    start = ((low + high - side) / 2).minimum(limits - side).clamp(min=0)
-    return [*start.tolist(), *(start + side).minimum(limits).tolist()]

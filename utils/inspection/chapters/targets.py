@@ -15,8 +15,9 @@ from utils.inspection.chapters.positive_shares import (
     shares_figure,
 )
 from utils.inspection.chapters.roi_targets import deltas_table, masks_figure, moves_figure
-from utils.inspection.roi_samples import RoiSamples, images_like, roi_samples, spread
+from utils.inspection.roi_samples import RoiSamples, roi_samples, spread
 from utils.inspection.subject import Subject
+from utils.inspection.training_trace import sampled_labels
 
 NAME, TITLE = "targets", "Targets: what the heads are taught"
 IMAGES = 6  # whose share of positives is shown
@@ -29,19 +30,17 @@ OBJECT_KEY = Key(OBJECT, "labelled object")
 
 def targets_chapter(subject: Subject) -> Chapter:
     """The RoIs sampled from an image, their share in others, and the boxes and masks asked for."""
-    if subject.training is None or subject.dataset is None or subject.number is None:
+    if subject.training is None or subject.number is None:
         return Chapter(
             NAME, TITLE,
             f"{subject.name} has no labels, so it teaches nothing. Name an image of labelled data "
             "(--data, --image) to see what the heads are asked for.",
         )  # fmt: skip
     samples = roi_samples(subject.training)
-    sampled = {
-        number: subject.training.roi_labels
-        if number == subject.number
-        else subject.sampled_labels(number)
-        for number in images_like(subject.dataset, subject.number, IMAGES)
-    }
+    sampled = {subject.number: subject.training.roi_labels}
+    with subject.precision.autocast():
+        for number, image, target in subject.others(IMAGES - 1):
+            sampled[number] = sampled_labels(subject.model, image, target)
     parts: list[Figure | Table] = []
     if len(samples.counts):
         parts += [positives_figure(subject, samples), objects_table(subject, samples)]
@@ -78,7 +77,7 @@ def _introduction(subject: Subject, samples: RoiSamples) -> str:
 def positives_figure(subject: Subject, samples: RoiSamples) -> Figure:
     """The positive RoIs around their objects."""
     taught, canvas = samples.taught, Canvas(subject.input_pixels, dim=0.2)
-    names = samples.names(subject.classes)
+    names = subject.object_names
     named = spread(len(names), DRAWN)
     for place, box in enumerate(taught.target["boxes"]):
         canvas.box(box, OBJECT, text=names[place] if place in named else "", width=5)
@@ -111,7 +110,7 @@ def positives_figure(subject: Subject, samples: RoiSamples) -> Figure:
 
 def objects_table(subject: Subject, samples: RoiSamples) -> Table:
     """How many RoIs each object got, those with the fewest first."""
-    rows, names = [], samples.names(subject.classes)
+    rows, names = [], subject.object_names
     for place in samples.counts.argsort(stable=True)[:ROWS].tolist():
         x1, y1, x2, y2 = samples.taught.target["boxes"][place].tolist()
         mine = samples.objects == place
@@ -170,7 +169,7 @@ def _down(overlap: float) -> str:
 def object_findings(subject: Subject, samples: RoiSamples) -> list[str]:
     """Which objects no proposal teaches, and why."""
     sampler = subject.model.roi_heads.fg_bg_sampler
-    names = samples.names(subject.classes)
+    names = subject.object_names
     by_proposals = samples.objects[~samples.own].bincount(minlength=len(names))
     alone = [names[place] for place in torch.where(by_proposals == 0)[0].tolist()]
     most = int(sampler.batch_size_per_image * sampler.positive_fraction)
