@@ -93,9 +93,19 @@ def check_target(target: Target, height: int, width: int, num_classes: int, sour
 
 def above(prediction: Prediction, thresholds: Sequence[float]) -> Prediction:
     """The detections with a score of at least the threshold of their class."""
-    least = torch.tensor(thresholds, dtype=torch.float64)[prediction["labels"] - 1]
+    return chosen(prediction, are_shown(prediction["scores"], prediction["labels"], thresholds))
+
+
+def are_shown(scores: Tensor, labels: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """Which scores (M,) are at least the threshold of their class, bool (M,).
+
+    Args:
+        scores: floats (M,).
+        labels: int64 (M,), 1..K.
+        thresholds: of the K classes, in label order.
+    """
     # In float64: in float32 a threshold between two neighbouring scores would be one of them.
-    return chosen(prediction, prediction["scores"].double() >= least)
+    return scores.double() >= torch.tensor(thresholds, dtype=torch.float64)[labels - 1]
 
 
 def chosen(prediction: Prediction, kept: Tensor) -> Prediction:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nets.contract import CompactMasks, TargetError, check_target
+from nets.contract import CompactMasks, TargetError, above, are_shown, check_target
 
 HEIGHT, WIDTH, CLASSES = 12, 16, 3
 
@@ -109,3 +109,23 @@ def test_compact_masks_pass():
 def test_faults_of_compact_masks_are_named(masks, problem):
     with pytest.raises(TargetError, match=f"photos/a.jpg: target 'masks' .*{problem}"):
         check(good_target() | {"masks": masks})
+
+
+def test_scores_count_from_the_threshold_of_their_class_on():
+    # The two float32 scores next to each other around 0.7 are told apart.
+    below = torch.tensor(0.7).nextafter(torch.tensor(0.0))
+    scores = torch.stack([torch.tensor(0.7), below, torch.tensor(0.2), torch.tensor(0.2)])
+    labels = torch.tensor([1, 1, 2, 3])
+    thresholds = (float(scores[0]), 0.2, float("inf"))
+    prediction = {
+        "boxes": torch.zeros(4, 4), "labels": labels, "scores": scores,
+        "masks": [{"counts": str(at)} for at in range(4)],
+    }  # fmt: skip
+
+    # As a double, the threshold 0.2 lies below the float32 score that is nearest to it.
+    assert are_shown(scores, labels, thresholds).tolist() == [True, False, True, False]
+    assert are_shown(scores, labels, (0.0, float(scores[2]) + 1e-9, 0)).tolist() == [
+        True, True, False, True,
+    ]  # fmt: skip
+    assert [mask["counts"] for mask in above(prediction, thresholds)["masks"]] == ["0", "2"]
+    assert are_shown(torch.zeros(0), labels[:0], thresholds).tolist() == []

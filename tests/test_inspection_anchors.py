@@ -10,21 +10,12 @@ from inspected import ARCH, OPTIONS, make_model, make_subject
 from torch.testing import assert_close
 from torchvision.ops import box_iou
 
-from nets.mask_rcnn import build_model
 from nets.weights_file import WeightsFile
 from utils.data.instance_dataset import InstanceDataset
 from utils.data.records import ImageRecord, Instance, RecordSet
 from utils.device import Precision
-from utils.inspection.anchors import (
-    Alternative,
-    advice,
-    alternatives,
-    anchor_levels,
-    best_anchors,
-    best_ious,
-    misfit,
-    positive_anchors,
-)
+from utils.inspection.anchors import anchor_levels, best_anchors, misfit, positive_anchors
+from utils.inspection.canvas import OBJECT
 from utils.inspection.chapter import Table
 from utils.inspection.chapters.anchors import anchors_chapter
 from utils.inspection.subject import Subject
@@ -73,8 +64,15 @@ def chapter(subject):
     return anchors_chapter(subject)
 
 
-@pytest.mark.parametrize("arch", [ARCH, "maskrcnn_mobilenet_v3_large_fpn"])
-@pytest.mark.parametrize("size", [(100, 170), (40, 250)])
+@pytest.mark.parametrize(
+    ("arch", "size"),
+    [
+        (ARCH, (100, 170)),
+        ("maskrcnn_mobilenet_v3_large_fpn", (40, 250)),
+        pytest.param(ARCH, (40, 250), marks=pytest.mark.slow),
+        pytest.param("maskrcnn_mobilenet_v3_large_fpn", (100, 170), marks=pytest.mark.slow),
+    ],
+)
 def test_points_and_shapes_of_the_levels_make_torchvisions_anchors(arch, size):
     model = make_model(arch)
     seen = trace_image(model, torch.rand(3, *size))
@@ -109,18 +107,6 @@ def test_no_boxes_have_no_best_anchors(subject):
 
     assert best.iou.shape == best.index.shape == best.level.shape == (0,)
     assert (best.index.dtype, best.level.dtype) == (torch.int64, torch.int64)
-
-
-def test_the_nearest_points_have_the_best_anchors():
-    model = make_model()
-    seen = trace_image(model, torch.rand(3, 90, 200))
-    generator = torch.Generator().manual_seed(0)
-    corners = torch.rand(200, 2, generator=generator) * torch.tensor([110.0, 40.0])
-    boxes = torch.cat([corners, corners + 1 + 60 * torch.rand(200, 2, generator=generator)], 1)
-
-    found = best_ious(anchor_levels(model, seen), boxes)
-
-    assert_close(found, box_iou(boxes, seen.anchors).amax(1))
 
 
 def test_positive_anchors_have_the_object_that_torchvision_gives_them():
@@ -161,69 +147,6 @@ def test_a_misfit_is_named(subject, box, wanted):
     assert misfit(subject.model, torch.tensor(box, dtype=torch.float32)) == wanted
 
 
-def brute_force(subject, **changes):
-    """Best IoUs of a subject's objects in a network that is built anew."""
-    options = {**subject.weights.options, **changes}
-    model = build_model(subject.weights.arch, 2, **options).eval()
-    image, target = subject.dataset[0]
-    _, targets = model.transform([image], [target])
-    return box_iou(targets[0]["boxes"], trace_image(model, image).anchors).amax(1)
-
-
-def test_too_small_objects_are_enlarged_as_far_as_it_helps():
-    subject = scene([(20, 30, 14, 14), (90, 64, 11, 16)])
-    boxes = objects_of(subject)
-    larger, fitted = alternatives(subject, boxes, torch.tensor([True, True]))
-    words = larger.flags.split()
-
-    assert words[::2] == ["--min-size", "--max-size"]
-    assert 256 <= int(words[1]) <= 512
-    wanted = brute_force(subject, min_size=int(words[1]), max_size=int(words[3]))
-    assert_close(larger.iou, wanted, atol=1e-4, rtol=0)
-    assert larger.iou.mean() > best_anchors(subject.trace, boxes).iou.mean() + 0.3
-    assert fitted.flags == "--anchors auto"
-
-
-def test_too_large_objects_are_made_smaller():
-    sizes = [4, 8, 16, 24, 32]
-    subject = scene([(10, 10, 180, 108)], (128, 200), max_size=200, anchor_sizes=sizes)
-    smaller = alternatives(subject, objects_of(subject), torch.tensor([True]))[0]
-    words = smaller.flags.split()
-
-    assert int(words[1]) < 64
-    wanted = brute_force(subject, min_size=int(words[1]), max_size=int(words[3]))
-    assert_close(smaller.iou, wanted, atol=1e-4, rtol=0)
-    assert smaller.shares == (0, float(wanted >= 0.7))
-
-
-def test_fitted_anchors_are_worth_what_a_network_with_them_has():
-    subject = scene([(20, 10, 22, 88), (70, 30, 22, 88)])
-    (fitted,) = alternatives(subject, objects_of(subject), torch.tensor([False, False]))
-    sizes, ratios = fitted.about.split(" px, height / width ")
-    numbers = [float(x) for x in sizes.removeprefix("sizes ").split(", ")]
-    shapes = [float(x) for x in ratios.split(", ")]
-
-    wanted = brute_force(subject, anchor_sizes=numbers, aspect_ratios=shapes)
-    assert_close(fitted.iou, wanted)
-    assert fitted.shares == (0, 1)
-    assert max(shapes) > 2
-
-
-def test_what_helps_reaches_more_objects_and_costs_others_nothing():
-    now, poor = torch.tensor([0.2, 0.6, 0.9]), torch.tensor([True, True, False])
-
-    def helps(iou, shares=(0.5, 0.5)):
-        one = Alternative("--anchors auto", "", torch.tensor(iou), shares)
-        return one.helps(now, poor, (0.3, 0.7))
-
-    assert helps([0.2, 0.8, 0.9])
-    assert helps([0.4, 0.6, 0.9])
-    assert not helps([0.28, 0.69, 0.9])  # no threshold is reached
-    assert not helps([0.31, 0.55, 0.9])  # hardly a gain
-    assert not helps([0.2, 0.8, 0.6])  # another object is lost for it
-    assert not helps([0.2, 0.8, 0.9], (0.5, 0.4))
-
-
 def test_an_object_out_of_reach_is_a_finding_with_its_remedy():
     subject = scene([(20, 30, 14, 14), (90, 64, 14, 14)])
     (finding,) = anchors_chapter(subject).findings
@@ -234,34 +157,7 @@ def test_an_object_out_of_reach_is_a_finding_with_its_remedy():
     assert "`--anchors auto`" in finding
 
 
-def test_a_long_object_is_not_enlarged():
-    subject = scene([(20, 10, 22, 88), (70, 30, 22, 88)])
-    boxes = objects_of(subject)
-    iou = best_anchors(subject.trace, boxes).iou
-    (finding,) = advice(subject, iou, boxes, ["1 thing", "2 thing"])
-
-    assert "height / width 4, anchors have 0.5 to 2" in finding
-    assert "`--anchors auto`" in finding
-    assert "--min-size" not in finding
-
-
-def test_nothing_is_advised_that_does_not_help():
-    subject = scene([(20, 30, 3, 3)])
-    boxes = objects_of(subject)
-    (finding,) = advice(subject, best_anchors(subject.trace, boxes).iou, boxes, ["1 thing"])
-
-    assert "Training with" not in finding
-    assert finding.endswith("were found that help them without harm to others.")
-
-
-def test_objects_that_anchors_meet_are_no_finding():
-    subject = scene([(48, 48, 32, 32)])
-
-    assert best_anchors(subject.trace, objects_of(subject)).iou.tolist() == [1]
-    assert advice(subject, torch.tensor([1.0]), objects_of(subject), ["1 thing"]) == []
-    assert anchors_chapter(subject).findings == ()
-
-
+@pytest.mark.slow
 def test_many_objects_are_counted_and_the_worst_are_named():
     boxes = [(x, y, 5, 5) for x in range(0, 120, 11) for y in range(0, 120, 11)]
     chapter = anchors_chapter(scene([*boxes, (115, 100, 2, 20)]))
@@ -286,6 +182,17 @@ def test_the_chapter_counts_what_the_image_teaches(subject, chapter):
     assert numbers[-1][2:4] == [int((taught.anchor_labels == label).sum()) for label in (-1, 0)]
     assert numbers[-1][4:] == [int(positive.sum()), int(negative.sum())]
     assert numbers[-1][1] == int(positive_anchors(subject.trace, taught, 0.7).forced.sum())
+    assert "takes 256 of them at random, at most 50% of them" in table(chapter, "taught as").text
+
+
+def test_anchors_are_dashed_and_objects_solid(chapter):
+    styles = {figure.name: {key.style for key in figure.keys if key.colour != OBJECT}
+              for figure in chapter.figures}  # fmt: skip
+
+    assert styles["shapes"] == styles["reach"] == {"dashed"}
+    assert styles["positives"] | styles["negatives"] <= {"dashed", "dotted"}
+    assert {key.style for figure in chapter.figures for key in figure.keys
+            if key.colour == OBJECT} == {"solid"}  # fmt: skip
 
 
 def test_the_levels_are_listed(subject, chapter):
@@ -319,11 +226,10 @@ def test_an_image_without_objects_is_all_background():
     ("size", "changes"),
     [
         ((12, 400), {"max_size": 400}),
-        ((128, 128), {"channels": 1}),
-        ((128, 128), {"channels": 4}),
-        ((128, 128), {"arch": "maskrcnn_mobilenet_v3_large_fpn"}),
-        ((128, 128), {"classes": tuple(f"class_{n}" for n in range(90))}),
-        ((128, 128), {"box_score_thresh": 1.1}),
+        ((128, 128), {"arch": "maskrcnn_mobilenet_v3_large_fpn", "channels": 1}),
+        pytest.param((128, 128), {"channels": 4}, marks=pytest.mark.slow),
+        pytest.param((128, 128), {"classes": tuple(map(str, range(90)))}, marks=pytest.mark.slow),
+        pytest.param((128, 128), {"box_score_thresh": 1.1}, marks=pytest.mark.slow),
     ],
 )
 def test_other_networks_and_pictures_have_the_same_chapter(size, changes):

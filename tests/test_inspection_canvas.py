@@ -5,7 +5,7 @@ import pytest
 
 from utils.drawing import png
 from utils.inspection.canvas import NEGATIVE, OBJECT, PALE, POSITIVE, Canvas
-from utils.inspection.heat_map import STOPS, colour_scale, coloured, heat_map
+from utils.inspection.heat_map import NOT_FINITE, STOPS, colour_scale, coloured, heat_map
 
 BLACK = np.zeros((20, 40, 3), np.uint8)
 
@@ -113,9 +113,9 @@ def test_low_is_dark_and_high_is_light():
     assert (np.diff(lightness) > 0).all()
 
 
-def test_numbers_that_are_none_are_green():
-    assert tuple(coloured(np.array([[np.nan, 1.0]]), 0, 1)[0, 0]) == (0, 255, 0)
-    assert heat_map(np.full((2, 2), np.inf), (4, 4)).getpixel((0, 0)) == (0, 255, 0)
+def test_infinite_numbers_and_nan_have_a_colour_of_their_own():
+    assert tuple(coloured(np.array([[np.nan, 1.0]]), 0, 1)[0, 0]) == NOT_FINITE
+    assert heat_map(np.full((2, 2), np.inf), (4, 4)).getpixel((0, 0)) == NOT_FINITE
 
 
 def test_a_flat_map_is_drawn():

@@ -1,6 +1,5 @@
 """Detections step by step, on scenes that can be worked out by hand."""
 
-import pytest
 import torch
 from inspected import make_model, make_subject
 from torch.testing import assert_close
@@ -9,16 +8,13 @@ from torchvision.ops import box_iou
 from nets.contract import above
 from utils.inspection.detections import (
     DetectionSteps,
-    are_shown,
-    counterparts,
     detection_steps,
+    distinct,
     refined_boxes,
-    spread,
 )
 
 LEFT, RIGHT = [0.0, 0, 10, 10], [50.0, 0, 60, 10]
 NEARLY_LEFT = [0.0, 0, 10, 9]
-NO_BOXES, NO_LABELS = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
 
 
 def steps_of(scores, proposals, labels, suppressed_by, survivors, limit):
@@ -57,52 +53,12 @@ def test_counts_of_a_network_are_those_of_its_detections():
     assert int(counts[4].sum()) < int(counts[3].sum())
 
 
-def test_shown_is_what_predict_shows():
-    # The two float32 scores next to each other around 0.7 are told apart.
-    below = torch.tensor(0.7).nextafter(torch.tensor(0.0))
-    scores, labels = torch.stack([torch.tensor(0.7), below, torch.tensor(0.2)]), [1, 1, 2]
-    prediction = {
-        "boxes": torch.zeros(3, 4), "labels": torch.tensor(labels), "scores": scores,
-        "masks": [{}] * 3,
-    }  # fmt: skip
-    thresholds = (float(scores[0]), 0.2)
-    shown = are_shown(scores, torch.tensor(labels), thresholds)
-
-    assert shown.tolist() == [True, False, True]
-    assert torch.equal(above(prediction, thresholds)["scores"], scores[shown])
-
-
 def test_of_boxes_at_one_place_the_one_of_highest_worth_stays():
     boxes = torch.tensor([LEFT, RIGHT, NEARLY_LEFT])
 
-    assert spread(boxes, torch.tensor([1.0, 2, 3]), 9).tolist() == [2, 1]
-    assert spread(boxes, torch.tensor([3.0, 2, 1]), 1).tolist() == [0]
-    assert spread(NO_BOXES, torch.zeros(0), 5).tolist() == []
-
-
-@pytest.mark.parametrize(
-    ("boxes", "found", "own", "other"),
-    [
-        ([], [], [-1, -1], [-1, -1]),
-        ([LEFT, RIGHT], [1, 2], [0, 1], [-1, -1]),
-        ([LEFT, RIGHT], [2, 1], [-1, -1], [0, 1]),
-        ([NEARLY_LEFT, LEFT], [2, 1], [1, -1], [0, -1]),
-        ([NEARLY_LEFT, LEFT], [1, 1], [0, -1], [-1, -1]),  # the surest, not the nearest
-        ([[0, 0, 10, 5], [50, 0, 60, 4]], [1, 2], [0, -1], [-1, -1]),  # IoU 0.5 and 0.4
-    ],
-)
-def test_counterparts_are_the_first_detections_at_the_place(boxes, found, own, other):
-    objects, labels = torch.tensor([LEFT, RIGHT]), torch.tensor([1, 2])
-    boxes = torch.tensor(boxes).reshape(-1, 4).float()
-    result = counterparts(objects, labels, boxes, torch.tensor(found).long())
-
-    assert [one.tolist() for one in result] == [own, other]
-
-
-def test_without_objects_there_are_no_counterparts():
-    own, other = counterparts(NO_BOXES, NO_LABELS, torch.tensor([LEFT]), torch.tensor([1]))
-
-    assert own.tolist() == other.tolist() == []
+    assert distinct(boxes, torch.tensor([1.0, 2, 3]), 9).tolist() == [2, 1]
+    assert distinct(boxes, torch.tensor([3.0, 2, 1]), 1).tolist() == [0]
+    assert distinct(torch.zeros(0, 4), torch.zeros(0), 5).tolist() == []
 
 
 def test_boxes_are_refined_as_the_box_coder_says():

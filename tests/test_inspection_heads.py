@@ -6,23 +6,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inspected import ARCH, OPTIONS, make_model, make_subject
+from inspected import ARCH, OPTIONS, make_model, make_subject, with_instances
 from PIL import Image
 from torchvision.ops import box_iou
 
 from nets.weights_file import WeightsFile
-from utils.data.records import Instance
+from utils.data.records import Instance, encode_mask
 from utils.device import Precision
 from utils.evaluation.operating_point import Cost, OperatingPoint
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, POSITIVE
 from utils.inspection.chapter import Table
 from utils.inspection.chapters.box_head import class_scores, refinement, suppression
 from utils.inspection.chapters.cards import card, grid, map_at
+from utils.inspection.chapters.explanation import explanation_chapter
 from utils.inspection.chapters.heads import findings, heads_chapter
 from utils.inspection.chapters.losses import box_costs, class_costs, mask_costs
 from utils.inspection.chapters.mask_head import masks, result
 from utils.inspection.close_up import close_up
 from utils.inspection.detections import detection_steps
+from utils.inspection.evidence import gather_evidence
 from utils.inspection.heat_map import STOPS
 from utils.inspection.subject import Subject
 
@@ -36,7 +38,8 @@ def names(chapter):
 
 
 def findings_of(subject):
-    return findings(subject, detection_steps(subject.model.roi_heads, subject.trace))
+    evidence = gather_evidence(subject)
+    return findings(subject, evidence.detected, evidence)
 
 
 def with_thresholds(subject, *thresholds):
@@ -147,9 +150,9 @@ def test_the_rois_that_cost_most_are_shown(subject, captions):
 
     assert "they make 100% of the sum" in figure.text
     assert captions == [
-        f"loss 2.71: asked for {label} (0.07), said background (0.80); IoU {overlap[0]:.2f} "
+        f"loss 2.71: label {label} (0.07), predicted background (0.80); IoU {overlap[0]:.2f} "
         "with an object",
-        "loss 1.39: asked for background (0.25), said circle (0.50); IoU "
+        "loss 1.39: label background (0.25), predicted circle (0.50); IoU "
         f"{overlap[1]:.2f} with an object",
     ]
 
@@ -246,46 +249,50 @@ def test_what_the_limit_cut_is_a_finding():
     assert not any("limit of" in text for text in quiet)
 
 
-def test_an_object_taken_for_another_class_is_a_finding():
-    subject = make_subject(1)
-    found = subject.trace.detections
-    x1, y1, x2, y2 = found["boxes"][0].round().int().tolist()
-    label = int(found["labels"][0])
-    other = label % 3 + 1
-    thresholds = [2.0] * 3
-    thresholds[label - 1] = float(found["scores"][0])
-    labelled = with_objects(with_thresholds(subject, *thresholds), [(x1, y1, x2, y2)], [other])
-    texts = findings_of(labelled)
+def filled(box):
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    x1, y1, x2, y2 = box
+    mask[y1:y2, x1:x2] = 1
+    return mask
 
-    assert texts[0].startswith(
-        f"Labelled object 1, {subject.classes[other - 1]}, is taken for "
-        f"{subject.classes[label - 1]} with a score of {found['scores'][0]:.2f}"
-    )
-    right = with_objects(with_thresholds(subject, *thresholds), [(x1, y1, x2, y2)], [label])
-    assert findings_of(right) == ()
-    # One of its own class is there; that a surer one of another class is too does not matter.
-    both = {
-        "boxes": found["boxes"][[0, 0]], "scores": torch.ones(2),
-        "labels": torch.tensor([other, label]),
+
+def squares(*items):
+    """A prediction of (label, box, score), the surest first."""
+    labels, boxes, scores = zip(*items, strict=True)
+    return {
+        "boxes": torch.tensor(boxes).float(), "labels": torch.tensor(labels),
+        "scores": torch.tensor(scores), "masks": [encode_mask(filled(box)) for box in boxes],
     }  # fmt: skip
-    vars(right)["trace"] = replace(right.trace, detections=both)
-    vars(right)["weights"] = replace(right.weights, operating_point={})
-    assert findings_of(right) == ()
 
 
-def test_missed_objects_and_false_alarms_are_findings():
-    subject = make_subject(1)
-    score, label = (float(subject.trace.detections[name][0]) for name in ("scores", "labels"))
-    thresholds = [2.0] * 3
-    thresholds[int(label) - 1] = score
-    texts = findings_of(
-        with_objects(
-            with_thresholds(subject, *thresholds), [(0, 0, 3, 3), (120, 0, 124, 5)], [1, 2]
-        )
-    )
+LEFT, RIGHT = (10, 10, 30, 30), (60, 60, 90, 90)
 
-    assert texts[0].startswith("2 of 2 labelled objects have no shown detection")
-    assert texts[1].startswith("1 of 1 shown detections overlap no labelled object")
+
+@pytest.mark.parametrize(
+    ("objects", "found", "texts"),
+    [
+        ([(1, LEFT)], [(1, LEFT, 0.9)], ()),
+        ([(1, LEFT)], [(2, LEFT, 0.9), (1, LEFT, 0.8)], ("1 of 1", "1 duplicate")),
+        ([(1, LEFT)], [(2, LEFT, 0.9)], ("1 square is taken for circle with a score of 0.90:",
+                                         "0 of 1 labelled objects are found")),
+        ([(1, LEFT), (3, RIGHT)], [(1, LEFT, 0.9), (3, RIGHT, 0.4)], ("1 of 2", "none. 'tools")),
+        # A detection is that of one object, though the other overlaps it as well.
+        ([(1, LEFT), (1, (10, 10, 30, 31))], [(1, LEFT, 0.9)], ("1 of 2",)),
+        ([(1, LEFT)], [(1, (10, 10, 30, 19), 0.9)], ("0 of 1", "1 poor outline")),
+        ([], [(1, LEFT, 0.9)], ("No object is labelled. Wrong detections: 1 background.",)),
+    ],
+)  # fmt: skip
+def test_findings_are_the_verdicts_that_are_explained(subject, objects, found, texts):
+    labelled = [Instance.from_mask(label, filled(box)) for label, box in objects]
+    seen = replace(subject.trace, prediction=squares(*found))
+    subject = with_instances(with_thresholds(subject, 0.5, 0.5, 0.5), {1: labelled})
+    vars(subject)["trace"] = seen
+    told = " ".join(findings_of(subject))
+    explained = explanation_chapter(subject).introduction
+
+    assert all(text in told for text in texts)
+    assert (explained in told) == bool(texts)
+    assert explained in result(subject, gather_evidence(subject)).text
 
 
 def test_an_image_without_objects_has_a_chapter():
@@ -294,7 +301,7 @@ def test_an_image_without_objects_has_a_chapter():
     assert {"box-costs", "mask-costs"}.isdisjoint(names(chapter))
     assert "result" in names(chapter)
     assert len(chapter.findings) == 1
-    assert "shown detections overlap no labelled object" in chapter.findings[0]
+    assert "No object is labelled. Wrong detections: " in chapter.findings[0]
 
 
 def test_a_picture_without_labels_has_no_losses():
@@ -352,8 +359,8 @@ def test_masks_are_where_the_prediction_has_them(subject):
 
 def test_the_result_counts_what_is_shown(subject):
     scores = subject.trace.prediction["scores"]
-    everything = result(with_thresholds(subject, 0, 0, 0))
-    nothing = result(with_thresholds(subject, 1, 1, 1))
+    everything = result(with_thresholds(subject, 0, 0, 0), None)
+    nothing = result(with_thresholds(subject, 1, 1, 1), None)
 
     assert f"{len(scores)} of {len(scores)} detections" in everything.text
     assert f"0 of {len(scores)} detections" in nothing.text

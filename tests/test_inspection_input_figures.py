@@ -1,11 +1,13 @@
 """Figures of the network's input: padding and sizes as they are, augmentation as in training."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 from inspected import make_model, make_subject
-from labelled_scene import disc, make_scene, rectangle
+from labelled_scene import disc, rectangle
+from labelled_scene import make_scene as scene_of
 from PIL import Image
 
 from utils.config import TrainConfig
@@ -22,6 +24,16 @@ from utils.inspection.chapters.input_figures import (
 from utils.inspection.labelled_objects import labelled_objects
 
 SIZE = (200, 300)
+
+
+@cache
+def shared_model():
+    return make_model()
+
+
+def make_scene(*arguments, model=None, **more):
+    """With one model for all tests."""
+    return scene_of(*arguments, model=model or shared_model(), **more)
 
 
 def captions_of(monkeypatch, figure, *arguments):
@@ -66,7 +78,7 @@ def test_the_padding_is_striped_and_nothing_else():
 
 
 def test_without_padding_there_are_no_stripes(monkeypatch):
-    subject = make_subject(1)
+    subject = make_subject(1, shared_model())
     figure = input_figure(subject, labelled_objects(subject))
 
     assert not striped(figure).any()
@@ -100,13 +112,13 @@ def test_of_many_objects_the_smallest_have_numbers(monkeypatch):
 
 
 def test_a_picture_without_labels_has_an_input():
-    figure = input_figure(make_subject(0, with_labels=False), [])
+    figure = input_figure(make_subject(0, shared_model(), with_labels=False), [])
 
     assert figure.keys == ()
     assert "Below" not in figure.text
 
 
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_other_channels_are_shown(channels):
     scene = make_scene(
         [disc(SIZE, 100, 100, 50)], model=make_model(channels=channels), channels=channels
@@ -147,7 +159,7 @@ def test_draws_are_those_of_training(tmp_path, monkeypatch):
         return own(self, key, seed)
 
     monkeypatch.setattr(InstanceDataset, "augmented", watched)
-    subject = replace(make_subject(1), path=run_of(tmp_path, {"augment": "light"}))
+    subject = replace(make_subject(1, shared_model()), path=run_of(tmp_path, {"augment": "light"}))
     plain = subject.dataset.transforms
     figure, captions = captions_of(monkeypatch, augmentation_figure, subject)
 
@@ -161,7 +173,7 @@ def test_draws_are_those_of_training(tmp_path, monkeypatch):
 
 
 def test_the_default_is_called_so():
-    text = augmentation_figure(make_subject(1)).text
+    text = augmentation_figure(make_subject(1, shared_model())).text
 
     assert f"--augment {TrainConfig().augment}, the default: " in text
 

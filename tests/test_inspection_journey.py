@@ -14,8 +14,10 @@ from torchvision.ops import box_iou
 from nets.contract import Prediction
 from utils.data.records import ImageRecord, Instance, encode_mask
 from utils.inspection.detections import DetectionSteps
-from utils.inspection.journey import Inquiry, inquiry, iou_text, journey, own_ious
+from utils.inspection.evidence import Evidence, gather_evidence
+from utils.inspection.journey import iou_text, journey, own_ious
 from utils.inspection.proposals import ProposalSteps
+from utils.inspection.remedy import ADVICE
 from utils.inspection.trace import Trace
 
 STAGES = (
@@ -74,8 +76,8 @@ def scene(lost="", anchors=None, record=None, small=False):
         return BOX if holds(stage) else FAR
 
     refined = torch.tensor([place("RPN boxes"), FAR])
-    looked_at = [0, 1] if holds("RPN ranking") or small else [1]
-    of = torch.tensor(looked_at)
+    ranked = [0, 1] if holds("RPN ranking") or small else [1]
+    of = torch.tensor(ranked)
     survivors = [len(of) - 1, *([0] if holds("RPN NMS") else [])]
     proposed = ProposalSteps(
         anchors=of, levels=torch.zeros_like(of), scores=torch.tensor([0.6, 0.8])[of],
@@ -103,11 +105,15 @@ def scene(lost="", anchors=None, record=None, small=False):
     if record is None:
         twice = [] if lost != "match" else [(CAT, rectangle(BOX))]
         record = record_of((CAT, rectangle(BOX)), (CAT, rectangle(FAR)), *twice)
-    return Inquiry(
+    return Evidence(
         record, ("cat", "dog"), (0.5 if holds("score threshold") else 0.85, 0.5),
         trace_of(anchors or [place("anchors"), FAR], [0.4, 1.4], proposals, predicted(found)),
         refined, proposed, detected,
     )  # fmt: skip
+
+
+def test_there_is_advice_for_every_stage():
+    assert tuple(ADVICE) == STAGES
 
 
 def test_what_goes_through_is_found():
@@ -142,6 +148,7 @@ def test_an_object_is_lost_where_its_last_box_is(name):
         ("class scores", "was scored cat 0.030, background 0.870, dog 0.100; more than 0.05 is"),
         ("NMS", "was removed by a surer cat (0.900 against 0.800) on object 2, which overlaps it"),
         ("detection limit", "was number 2 by score; the first 1 go on"),
+        ("score threshold", "Of the 1 above its threshold, none is on this object. A box of IoU 1"),
         ("score threshold", "has score 0.800; cat counts from 0.850 on"),
         ("outline", "mask IoU 0.45"),
         ("match", "counts for object 3, and can for one only"),
@@ -155,7 +162,7 @@ def test_the_sentence_says_to_what_it_was_lost(name, words):
 def test_the_box_and_the_one_that_removed_it_are_kept(name):
     lost = journey(scene(name), 0).lost
 
-    assert tuple(lost.box.tolist()) == BOX
+    assert tuple(lost.gone.tolist()) == BOX
     assert tuple(lost.rival.tolist()) == FAR
 
 
@@ -167,17 +174,19 @@ def test_a_box_may_be_too_small_for_the_rpn():
 
 
 def test_of_several_boxes_that_were_lost_the_surest_is_told_of():
-    looked = scene("RPN ranking")
+    evidence = scene("RPN ranking")
     close = (12.0, 10.0, 30.0, 30.0)
     seen = trace_of(
-        [BOX, close, FAR], [0.4, 1.4, 2.4], looked.seen.proposals, looked.seen.prediction
+        [BOX, close, FAR], [0.4, 1.4, 2.4], evidence.seen.proposals, evidence.seen.prediction
     )
-    proposed = replace(looked.proposed, anchors=torch.tensor([2]))
-    looked = replace(looked, seen=seen, proposed=proposed, refined=torch.tensor([BOX, close, FAR]))
-    lost = journey(looked, 0).lost
+    proposed = replace(evidence.proposed, anchors=torch.tensor([2]))
+    evidence = replace(
+        evidence, seen=seen, proposed=proposed, refined=torch.tensor([BOX, close, FAR])
+    )
+    lost = journey(evidence, 0).lost
 
     assert "A box of IoU 0.90 was number 2 of its level by objectness; the first 1" in lost.text
-    assert tuple(lost.box.tolist()) == close
+    assert tuple(lost.gone.tolist()) == close
 
 
 def test_a_poor_anchor_is_no_loss_if_the_rpn_moves_it_well():
@@ -195,13 +204,13 @@ def test_proposals_are_told_with_their_rank():
 
 
 def test_a_better_box_that_went_is_told_of_though_the_object_stays():
-    looked = scene()
+    evidence = scene()
     refined = torch.tensor([BOX, (12.0, 10.0, 30.0, 30.0)])
     steps = replace(
-        looked.proposed, refined=refined, clipped=refined, survivors=torch.tensor([1]),
+        evidence.proposed, refined=refined, clipped=refined, survivors=torch.tensor([1]),
         suppressed_by=torch.tensor([1, -1]),
     )  # fmt: skip
-    stage = journey(replace(looked, refined=refined, proposed=steps), 0).stages[3]
+    stage = journey(replace(evidence, refined=refined, proposed=steps), 0).stages[3]
 
     assert stage.iou == pytest.approx(0.9)
     assert "A box of IoU 1.00 was removed by one of more objectness" in stage.text
@@ -211,13 +220,13 @@ def test_a_better_box_that_went_is_told_of_though_the_object_stays():
 
 @pytest.mark.parametrize("one", [(CAT, rectangle(BOX), 1), (CAT, rectangle((0, 0, 0, 0)))])
 def test_crowds_and_objects_without_a_pixel_go_no_way(one):
-    looked = scene(record=record_of(one, (CAT, rectangle(FAR))))
-    way = journey(looked, 0)
+    evidence = scene(record=record_of(one, (CAT, rectangle(FAR))))
+    way = journey(evidence, 0)
 
     assert (way.stages, way.told, way.lost) == ((), (), None)
-    assert looked.boxes.tolist() == [[0, 0, 0, 0], list(FAR)]
+    assert evidence.boxes.tolist() == [[0, 0, 0, 0], list(FAR)]
     assert way.missed == (len(one) == 2)
-    assert journey(looked, 1).verdict.kind == "found"
+    assert journey(evidence, 1).verdict.kind == "found"
 
 
 def test_a_box_is_that_of_the_object_it_overlaps_most():
@@ -251,27 +260,27 @@ def test_objects_of_another_class_have_no_claim_on_detections():
 
 
 @pytest.fixture(scope="module")
-def looked():
-    return inquiry(make_subject(1))
+def evidence():
+    return gather_evidence(make_subject(1))
 
 
-def test_of_a_network_the_numbers_are_those_of_its_boxes(looked):
-    seen, count = looked.seen, len(looked.boxes)
-    assert torch.equal(looked.refined[looked.proposed.anchors], looked.proposed.clipped)
+def test_of_a_network_the_numbers_are_those_of_its_boxes(evidence):
+    seen, count = evidence.seen, len(evidence.boxes)
+    assert torch.equal(evidence.refined[evidence.proposed.anchors], evidence.proposed.clipped)
     assert count > 1
     for index in range(count):
-        way = journey(looked, index)
+        way = journey(evidence, index)
         iou = {stage.name: stage.iou for stage in way.stages}
         overlaps = [
             (ious[index] if ious[index] == ious.max() else torch.tensor(0.0))
-            for ious in box_iou(seen.proposals, looked.boxes)
+            for ious in box_iou(seen.proposals, evidence.boxes)
         ]
         assert list(iou) == list(STAGES)
         assert iou["proposals"] == pytest.approx(float(torch.stack(overlaps).max()))
         assert iou["anchors"] == pytest.approx(
-            float(box_iou(seen.anchors, looked.boxes)[:, index].max())
+            float(box_iou(seen.anchors, evidence.boxes)[:, index].max())
         )
-        assert way.verdict == looked.errors.objects[index]
+        assert way.verdict == evidence.errors.objects[index]
 
 
 def test_boxes_are_those_the_network_is_taught():
@@ -279,7 +288,7 @@ def test_boxes_are_those_the_network_is_taught():
     small = replace(subject, pixels=subject.pixels)
     subject.model.transform.min_size = (160,)
     subject.model.transform.max_size = 160
-    found, taught = inquiry(small), small.training.target["boxes"]
+    found, taught = gather_evidence(small), small.training.target["boxes"]
 
     assert found.seen.scale == (1.25, 1.25)
     assert_close(found.boxes, taught)
@@ -289,7 +298,7 @@ def test_classes_that_the_labels_do_not_know_are_not_judged():
     subject = make_subject(1)
     subject.dataset.data = replace(subject.dataset.data, unlabelled=frozenset({2}))
 
-    assert inquiry(subject).thresholds == (0.5, float("inf"), 0.5)
+    assert gather_evidence(subject).thresholds == (0.5, float("inf"), 0.5)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,27 @@
 """Faults of labels are told with the objects' numbers and a way out, and nothing else is."""
 
+from functools import cache
+
 import numpy as np
 import pytest
-from inspected import make_subject
-from labelled_scene import comb, disc, make_scene, rectangle
+from inspected import make_model, make_subject
+from labelled_scene import comb, disc, rectangle
+from labelled_scene import make_scene as scene_of
 
 from utils.inspection.label_faults import label_faults
 from utils.inspection.labelled_objects import labelled_objects
 
 SIZE = (256, 256)  # of which the network sees half
+
+
+@cache
+def shared_model():
+    return make_model()
+
+
+def make_scene(*arguments, model=None, **more):
+    """With one model for all tests."""
+    return scene_of(*arguments, model=model or shared_model(), **more)
 
 
 def faults(subject):
@@ -17,9 +30,11 @@ def faults(subject):
 
 
 def test_good_labels_have_no_fault():
-    assert label_faults(make_subject(1, images=20), labelled_objects(make_subject(1))) == ()
+    subject = make_subject(1, shared_model(), images=20)
+
+    assert label_faults(subject, labelled_objects(subject)) == ()
     assert faults(make_scene([disc(SIZE, 100, 100, 40)])) == []
-    assert label_faults(make_subject(0, with_labels=False), []) == ()
+    assert label_faults(make_subject(0, shared_model(), with_labels=False), []) == ()
 
 
 def test_eight_pixels_in_the_input_are_enough():

@@ -33,7 +33,7 @@ def test_objects_are_numbered_as_in_the_record(scene):
     assert [one.number for one in objects] == [1, 2, 3, 4, 5]
     assert [one.name for one in objects] == ["square", "circle", "triangle", "square", "circle"]
     assert [one.is_crowd for one in objects] == [False, False, True, False, False]
-    assert [one.lesson is None for one in objects] == [False, True, True, False, False]
+    assert [one.taught_mask is None for one in objects] == [False, True, True, False, False]
     assert [one.crop is None for one in objects] == [False, True, False, False, False]
 
 
@@ -69,19 +69,19 @@ def test_sizes_are_measured_in_image_and_input(scene):
 
 
 def test_what_is_taught_is_what_the_network_gets(scene):
-    lessons = [one.lesson for one in labelled_objects(scene) if one.lesson]
+    masks = [one.taught_mask for one in labelled_objects(scene) if one.taught_mask]
     taught = scene.training.target
 
-    assert len(lessons) == len(taught["masks"]) == 3
-    for lesson, wanted in zip(lessons, taught["masks"], strict=True):
+    assert len(masks) == len(taught["masks"]) == 3
+    for mask, wanted in zip(masks, taught["masks"], strict=True):
         shown = np.zeros(scene.trace.size, bool)
-        (x, y), (height, width) = lesson.corner, lesson.mask.shape
-        shown[y : y + height, x : x + width] = lesson.mask
+        (x, y), (height, width) = mask.corner, mask.mask.shape
+        shown[y : y + height, x : x + width] = mask.mask
         assert_array_equal(shown, wanted.numpy().astype(bool))
 
 
 def test_boxes_in_the_input_are_those_that_are_taught(scene):
-    objects = [one for one in labelled_objects(scene) if one.lesson]
+    objects = [one for one in labelled_objects(scene) if one.taught_mask]
     boxes = torch.tensor([one.box_in(scene.trace.scale) for one in objects])
 
     torch.testing.assert_close(boxes, scene.training.target["boxes"].as_subclass(torch.Tensor))
@@ -95,7 +95,7 @@ def test_the_best_iou_is_the_ceiling_of_the_evaluation(scene):
     wanted = {one.instance + 1: one.iou for one in ceiling.objects}
     objects = labelled_objects(scene)
 
-    assert {one.number: one.best_iou for one in objects if one.lesson} == wanted
+    assert {one.number: one.best_iou for one in objects if one.taught_mask} == wanted
     assert objects[0].best_iou > 0.9
     assert objects[1].best_iou == objects[2].best_iou == 0
     assert objects[4].best_iou < 0.5
@@ -103,7 +103,7 @@ def test_the_best_iou_is_the_ceiling_of_the_evaluation(scene):
 
 def test_pixels_that_differ_make_up_the_iou(scene):
     for one in labelled_objects(scene):
-        if one.lesson:
+        if one.taught_mask:
             lost, more = (int(part.sum()) for part in one.differing())
             iou = (one.pixels - lost) / (one.pixels + more)
             assert iou == pytest.approx(one.best_iou)

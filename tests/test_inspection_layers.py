@@ -13,7 +13,7 @@ from utils.inspection.layers import BINS, DEAD, SPAN, layers_of, rms
 CONV, NORM = "backbone.body.layer1.0.conv1", "backbone.body.layer1.0.bn1"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
     return make_model()
 

@@ -1,32 +1,31 @@
 """Each number that is told of the RPN is recounted by hand, by brute force, or is its own."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from inspected import make_model, make_subject, with_instances
 from torch.testing import assert_close
-from torchvision.ops import box_iou
 
 from utils.data.records import Instance
+from utils.inspection.canvas import OBJECT, POSITIVE, Canvas
 from utils.inspection.chapter import Table
 from utils.inspection.chapters.proposals import proposals_chapter
+from utils.inspection.evidence import gather_evidence
+from utils.inspection.journey import RPN_STAGES, journey
 from utils.inspection.proposals import (
-    LOST,
     best_fits,
     best_of_first,
     data_boxes,
-    fits_by_step,
     level_counts,
-    lost_at,
     objectness_map,
     proposal_steps,
     ranked_boxes,
     recall_lines,
     refined_anchors,
 )
+from utils.inspection.remedy import ADVICE
 from utils.inspection.trace import trace_image
 
 BOXES = torch.tensor([[50.0, 50, 60, 60], [0, 0, 10, 10], [20, 20, 30, 30]])
@@ -84,14 +83,18 @@ def test_the_map_is_the_surest_anchor_of_the_nearest_points(size):
 def test_levels_are_counted_after_each_step(subject, steps):
     counts = level_counts(subject.trace, steps)
 
-    assert list(counts) == ["anchors", "looked at", "valid", "left by NMS", "handed on"]
+    assert list(counts) == ["anchors", "RPN ranking", "RPN NMS", "proposals"]
     assert counts["anchors"] == [3072, 768, 192, 48, 12]
-    assert counts["looked at"] == [100, 100, 100, 48, 12]
-    assert sum(counts["valid"]) == int(steps.large.sum())
+    ranked = steps.levels[steps.large].tolist()
+    assert counts["RPN ranking"] == [ranked.count(level) for level in range(5)]
+    assert [
+        top >= count
+        for top, count in zip([100, 100, 100, 48, 12], counts["RPN ranking"], strict=True)
+    ] == [True] * 5
     kept = steps.levels[steps.kept].tolist()
-    assert counts["handed on"] == [kept.count(level) for level in range(5)]
+    assert counts["proposals"] == [kept.count(level) for level in range(5)]
     left = steps.levels[steps.survivors].tolist()
-    assert counts["left by NMS"] == [left.count(level) for level in range(5)]
+    assert counts["RPN NMS"] == [left.count(level) for level in range(5)]
 
 
 def test_refined_anchors_are_those_of_the_steps(subject, steps):
@@ -114,32 +117,6 @@ def test_nothing_fits_where_nothing_is():
     assert [len(values) for values in best_fits(NONE, BOXES)] == [0, 0]
 
 
-def test_fits_fall_from_step_to_step(subject, steps):
-    objects = subject.object_boxes
-    fits = fits_by_step(subject.model.rpn, subject.trace, steps, objects)
-    names = list(fits)
-
-    assert names == ["anchors", *LOST]
-    assert_close(fits["anchors"], box_iou(objects, subject.trace.anchors).amax(1))
-    assert_close(fits["handed on"], box_iou(objects, subject.trace.proposals).amax(1))
-    assert_close(fits["valid"], box_iou(objects, steps.clipped[steps.large]).amax(1))
-    for before, after in pairwise(names[1:]):
-        assert (fits[after] <= fits[before] + 1e-6).all()
-    assert (fits["handed on"] < fits["looked at"]).any()
-
-
-def test_an_object_is_lost_at_the_first_step_that_leaves_no_box_that_fits():
-    columns = {
-        "anchors": [0.2, 0.9, 0.9, 0.2, 0.5], "moved": [0.4, 0.6, 0.9, 0.6, 0.5],
-        "looked at": [0.3, 0.4, 0.9, 0.6, 0.5], "valid": [0.3, 0.4, 0.8, 0.6, 0.5],
-        "left by NMS": [0.3, 0.4, 0.4, 0.6, 0.5], "handed on": [0.3, 0.4, 0.4, 0.1, 0.5],
-    }  # fmt: skip
-    fits = {step: torch.tensor(values) for step, values in columns.items()}
-
-    assert lost_at(fits, 0.5) == ["moved", "looked at", "left by NMS", "handed on", ""]
-    assert lost_at({step: torch.zeros(0) for step in columns}, 0.5) == []
-
-
 def test_the_best_of_the_first_never_gets_worse():
     found = best_of_first(BOXES, OBJECTS, [0, 1, 2, 3, 10])
 
@@ -158,8 +135,8 @@ def test_recall_is_of_all_objects_of_all_images():
 
 
 def test_all_boxes_are_ranked_as_the_network_ranks_them(subject, steps):
-    image = torch.from_numpy(subject.pixels).permute(2, 0, 1) / 255
-    boxes, objects = ranked_boxes(subject.model, image, subject.dataset[1][1]["boxes"])
+    image, target = subject.dataset[1]
+    boxes, objects = ranked_boxes(subject.model, image, target["boxes"])
 
     assert len(boxes) > 50 == len(subject.trace.proposals)
     assert torch.equal(boxes, steps.clipped[steps.survivors])
@@ -186,7 +163,7 @@ def test_the_chapter_has_all_its_pictures(subject, steps):
     ]  # fmt: skip
     assert funnel.head == ("step", "all", "P2", "P3", "P4", "P5", "P6")
     assert funnel.rows[0] == ("anchors", "4,092", "3,072", "768", "192", "48", "12")
-    assert funnel.rows[-1][:2] == ("handed on", "50")
+    assert funnel.rows[-1][:2] == ("proposals", "50")
     assert len(objects.rows) == len(subject.record.instances)
     assert f"{int((steps.suppressed_by >= 0).sum())} of" in figure(chapter, "suppression").text
     above = int((subject.trace.objectness.sigmoid() >= 0.5).sum())
@@ -200,20 +177,47 @@ def test_an_object_without_a_proposal_is_a_finding(subject):
     (finding,) = chapter.findings
 
     assert "1 of 1" in finding
-    assert LOST["moved"] in finding
-    assert "1 square, 124x1 pixels" in finding
+    assert finding.startswith(f"Lost at anchors: {ADVICE['anchors']} Affected: 1 of 1")
+    assert "1 square (124x1 pixels)" in finding
     assert tables(chapter)[1].rows[0][-1] == "-"
     assert [key.text for key in figure(chapter, "objects").keys] == [
-        "object that none overlaps by 0.1"
+        "labelled object",
+        "object that none overlaps by 0.1",
     ]
 
 
-def test_an_object_that_the_best_proposal_fits_is_no_finding(subject):
+def test_objects_are_lost_where_their_journey_says_so(subject):
+    # Of two that touch, a box is that of the one it overlaps more, and the strip is lost.
     box = subject.trace.proposals[6].round().int().tolist()
+    looked_into = with_objects(subject, [box, [box[0], box[1], box[2], box[1] + 2]])
+    evidence, chapter = gather_evidence(looked_into), proposals_chapter(looked_into)
+    rows = {row[0]: row for row in tables(chapter)[1].rows}
+
+    assert tables(chapter)[1].head == ("object", "size", *RPN_STAGES, "rank")
+    for index, row in enumerate((rows["1 square"], rows["2 square"])):
+        way = journey(evidence, index)
+        assert row[2:-1] == tuple(f"{stage.iou:.2f}" for stage in way.stages[:5])
+        told = [one.split(":")[0] for one in chapter.findings if f"{row[0]} (" in one]
+        assert told == ([f"Lost at {way.lost.name}"] if way.lost.name in RPN_STAGES else [])
+    assert "Affected: 1 of 2" in chapter.findings[0]
+
+
+def test_an_object_that_the_best_proposal_fits_is_no_finding(subject, monkeypatch):
+    box = subject.trace.proposals[6].round().int().tolist()
+    drawn, draw = [], Canvas.box
+
+    def noted(canvas, box, *look, **more):
+        drawn.append((torch.as_tensor(box).tolist(), *look))
+        draw(canvas, box, *look, **more)
+
+    monkeypatch.setattr(Canvas, "box", noted)
     chapter = proposals_chapter(with_objects(subject, [box]))
     row = tables(chapter)[1].rows[0]
 
     assert chapter.findings == ()
+    proposal = subject.trace.proposals[6].tolist()
+    assert (proposal, POSITIVE, "dashed", f"1 square: IoU {row[-2]}, rank 7") in drawn
+    assert ([float(edge) for edge in box], OBJECT, "solid") in drawn
     assert float(row[-2]) > 0.9
     assert "1 of 1 have one" in figure(chapter, "objects").text
     assert figure(chapter, "recall").text.startswith("With the proposals handed on, 100% of 1")
@@ -226,7 +230,8 @@ def test_of_many_objects_those_reached_worst_are_shown(subject):
     assert len(tables(chapter)[1].rows) == 20
     assert figure(chapter, "objects").text.startswith("20 of 144 labelled objects")
     assert all("144 of 144" in finding for finding in chapter.findings)
-    assert sum(finding.count("(square)") for finding in chapter.findings) <= 5 * len(LOST)
+    assert all("square (2x2 pixels) and 139 more." in finding for finding in chapter.findings)
+    assert all(finding.count("square") == 5 for finding in chapter.findings)
 
 
 @pytest.mark.parametrize("with_labels", [True, False])
@@ -248,10 +253,10 @@ def test_a_network_without_proposals_says_so():
     chapter = proposals_chapter(make_subject(0, make_model(rpn_score_thresh=1.1)))
     funnel, objects = tables(chapter)
 
-    assert funnel.rows[-1][:2] == ("handed on", "0")
+    assert funnel.rows[-1][:2] == ("proposals", "0")
     assert "only 0 were left" in funnel.text
     assert {row[-1] for row in objects.rows} == {"-"}
-    assert any(LOST["valid"] in finding for finding in chapter.findings)
+    assert any(ADVICE["RPN ranking"] in finding for finding in chapter.findings)
     assert "0% of 3" in figure(chapter, "recall").text
 
 

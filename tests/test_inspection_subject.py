@@ -10,10 +10,10 @@ from PIL import Image
 
 from nets.weights_file import WeightsError, WeightsFile, save_weights
 from utils.data import shapes
-from utils.data.instance_dataset import ShapesDataset
-from utils.data.records import DataError, Instance
+from utils.data.instance_dataset import InstanceDataset, ShapesDataset
+from utils.data.records import DataError, ImageRecord, Instance, RecordSet
+from utils.evaluation.judge import judge
 from utils.inspection.config import ExplainConfig, InspectConfig, SubjectConfig
-from utils.inspection.story import about
 from utils.inspection.subject import find_image, open_subject
 
 
@@ -133,7 +133,7 @@ def test_an_image_that_cannot_be_read_is_passed_over():
 
 @pytest.mark.parametrize(
     ("image", "number"),
-    [("", 0), (0, 0), ("3", 3), (3, 3), ("held_out_002.png", 2), ("shapes/held_out_001.png", 1)],
+    [("", 0), (0, 0), ("3", 3), (3, 3), ("held_out_002.png", 2)],
 )
 def test_images_by_number_name_or_path(dataset, image, number):
     assert find_image(dataset, image) == number
@@ -154,11 +154,35 @@ def test_a_set_without_objects_has_a_first_image(dataset):
     assert find_image(dataset, "") == 0
 
 
-def test_another_file_of_the_same_name_is_not_the_labelled_one(dataset, tmp_path):
-    other = tmp_path / "held_out_001.png"
-    Image.new("RGB", (20, 20)).save(other)
+def test_files_are_those_that_lie_there(tmp_path, monkeypatch):
+    for name in ("a/one.png", "b/one.png", "a/two.png", "here/two.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 20)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path / "here")
+    records = tuple(
+        ImageRecord(number, tmp_path / name, 20, 20, ())
+        for number, name in enumerate(("a/one.png", "b/one.png", "a/two.png"))
+    )
+    dataset = InstanceDataset(RecordSet(tmp_path, "coco", ("cat",), records))
 
-    assert find_image(dataset, str(other)) is None
+    assert find_image(dataset, "a/two.png") == 2  # its name in the data
+    assert find_image(dataset, "../b/one.png") == 1  # its path
+    assert find_image(dataset, "two.png") is None  # another file, which lies here
+    assert find_image(dataset, "./two.png") is None
+    with pytest.raises(DataError, match=r"several images are called so: a/one.png, b/one.png"):
+        find_image(dataset, "one.png")
+
+
+def test_the_network_sees_what_test_py_shows_it():
+    subject = make_subject(1)
+    image, target = subject.dataset[1]
+    wanted = next(judge(subject.model, [([image], [target])], subject.precision)).prediction
+    alone = replace(subject, dataset=None, number=None, record=None)
+
+    for prediction in (subject.trace.prediction, alone.trace.prediction):
+        assert torch.equal(prediction["scores"], wanted["scores"])
+        assert torch.equal(prediction["boxes"], wanted["boxes"])
+        assert prediction["masks"] == wanted["masks"]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +207,7 @@ def test_any_picture_without_labels(weights, tmp_path):
     assert (subject.name, subject.number, subject.record) == ("photo.png", None, None)
     assert subject.dataset is not None
     assert subject.training is None
-    assert about(subject)[-1] == "image: photo.png, 50x40 pixels, without labels"
+    assert subject.about()[-1] == "image: photo.png, 50x40 pixels, without labels"
 
 
 def test_weights_without_data_look_at_a_picture(plain, tmp_path):
@@ -194,7 +218,7 @@ def test_weights_without_data_look_at_a_picture(plain, tmp_path):
     assert subject.dataset is None
     assert subject.classes == ("class_1", "class_2", "class_3")
     assert "the weights file names no data set" in subject.notes[0]
-    assert about(subject)[-1] == subject.notes[0]
+    assert subject.about()[-1] == subject.notes[0]
 
 
 def test_weights_without_data_and_no_picture(plain):

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from inspected import make_model, make_subject
+from inspected import make_model, make_subject, with_instances
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import box_iou
 
 from nets.weights_file import WeightsFile
 from utils.inspection.canvas import NEGATIVE, Canvas
-from utils.inspection.chapter import Figure, Table
+from utils.inspection.chapter import Table
 from utils.inspection.chapters.positive_shares import classes_table, share_findings, shares_figure
 from utils.inspection.chapters.roi_targets import deltas_table, in_words, masks_figure
 from utils.inspection.chapters.targets import object_findings, targets_chapter
@@ -228,6 +228,29 @@ def test_objects_that_no_proposal_teaches_are_named(subject):
     assert object_findings(learning(subject, well), roi_samples(well)) == []
 
 
+def test_the_second_of_two_equal_boxes_is_told_to_teach_nothing(subject):
+    near = [0.0, 0, 10, 8]
+    twice = taught(subject, [near, OWN[0], OWN[0]], [1, 1, 1], [0, 0, 0], [OWN[0], OWN[0]])
+    samples = roi_samples(twice)
+    (finding,) = object_findings(learning(subject, twice), samples)
+    full = taught(subject, [OWN[0]] * 8, [1] * 8, [0] * 8, [OWN[0], OWN[0]])
+
+    assert samples.doubled.tolist() == [False, True]
+    assert samples.counts.tolist() == [3, 0]
+    assert finding.startswith("2 circle: the box is exactly that of an earlier object")
+    assert len(object_findings(learning(subject, full), roi_samples(full))) == 1
+    assert not roi_samples(subject.training).doubled.any()
+
+
+def test_torchvision_gives_all_rois_of_two_equal_boxes_to_the_first(subject):
+    box = subject.record.instances[0]
+    twice = with_instances(subject, {subject.number: (box, box)})
+    samples = roi_samples(twice.training)
+
+    assert samples.doubled.tolist() == [False, True]
+    assert samples.counts[0] > samples.counts[1] == 0
+
+
 def test_a_full_sampler_is_named_only_if_objects_outnumber_it(subject):
     boxes = [[10.0 * i, 0, 10 * i + 8, 8] for i in range(9)]
     own = taught(subject, boxes[:8], [1, 2] * 4, list(range(8)), boxes)
@@ -304,9 +327,10 @@ def test_objects_whose_own_boxes_are_all_they_have_need_no_moves():
     "model",
     [
         {"rpn_post_nms_top_n_train": 3},
-        {"arch": "maskrcnn_mobilenet_v3_large_fpn"},
-        {"classes": 90},
         {"box_batch_size_per_image": 4},
+        {"arch": "maskrcnn_mobilenet_v3_large_fpn", "classes": 90, "rpn_post_nms_top_n_train": 3},
+        pytest.param({"arch": "maskrcnn_mobilenet_v3_large_fpn"}, marks=pytest.mark.slow),
+        pytest.param({"classes": 90}, marks=pytest.mark.slow),
         {"rpn_score_thresh": 1.1},  # no proposals at all
     ],
     ids=str,
@@ -317,10 +341,15 @@ def test_other_networks_have_the_chapter_too(model):
     weights = WeightsFile("maskrcnn", 91, names, {})
     chapter = targets_chapter(replace(subject, weights=weights))
 
-    assert "positives" in [figure.name for figure in chapter.figures]
-    assert all(isinstance(part, Figure | Table) for part in chapter.parts)
+    figures = {figure.name for figure in chapter.figures}
+    assert figures >= {"positives", "positive-shares", "mask-targets"}
+    assert ("background" in figures) == ("rpn_score_thresh" not in model)
+    assert all(len(row) == len(one.head) for one in tables(chapter).values() for row in one.rows)
+    labels = subject.training.roi_labels
+    assert f"{len(labels[labels == 0])} RoIs teach background" in chapter.figures[0].text
 
 
+@pytest.mark.slow
 def test_very_many_objects_are_not_all_listed(subject):
     boxes = [[10.0 * (i % 12), 10.0 * (i // 12), 10 * (i % 12) + 8, 10 * (i // 12) + 8]
              for i in range(120)]  # fmt: skip

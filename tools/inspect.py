@@ -27,21 +27,25 @@ if __name__ == "__main__":  # before torch is imported: that takes seconds, --he
 
 import nets.torch_pair  # noqa: F401  # isort: skip  (first: checks that torchvision fits torch)
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from utils.data.images import limit_pixels
 from utils.exit_codes import run
 from utils.folders import new_folder, safe_name
 from utils.inspection.chapter import Chapter
-from utils.inspection.chapters.explanation import explanation_chapter
+from utils.inspection.chapters.explanation import explanation_chapter, explanation_lines
 from utils.inspection.outputs import write_inspection
-from utils.inspection.story import about, tell
+from utils.inspection.story import open_story
 from utils.inspection.subject import Subject, open_subject
+from utils.inspection.trained_network import TrainedNetwork
 from utils.memory import keep_freed_memory
 from utils.weights_lookup import run_name
 
 
 def main(config: SubjectConfig) -> None:
+    limit_pixels(config.max_pixels)
     if isinstance(config, ExplainConfig):
         explain(config)
     elif isinstance(config, InspectConfig):
@@ -49,37 +53,51 @@ def main(config: SubjectConfig) -> None:
 
 
 def inspect(config: InspectConfig) -> None:
-    subject = opened(config, config.image)
-    chapters = []
-    for chapter in tell(subject, config.what, config.start):
-        print(f"{chapter.name}: {len(chapter.figures)} pictures")
-        chapters.append(chapter)
-    for finding in (finding for chapter in chapters for finding in chapter.findings):
-        print(f"note: {finding}")
-    leave(config, subject, f"Inside {subject.path.name}, looking at {subject.name}", chapters)
+    network, story = open_story(config)
+    announce(network)
+    title = f"Inside {network.path.name}"
+    if isinstance(network, Subject):
+        title += f", looking at {network.name}"
+    with folder_of(config, network) as folder:
+        chapters = []
+        for chapter in story:
+            print(f"{chapter.name}: {len(chapter.figures)} pictures")
+            chapters.append(chapter)
+        for finding in (finding for chapter in chapters for finding in chapter.findings):
+            print(f"note: {finding}")
+        leave(folder, title, network, chapters)
 
 
 def explain(config: ExplainConfig) -> None:
-    subject = opened(config, config.image)
+    subject = open_subject(config, config.image)
+    announce(subject)
     chapter = explanation_chapter(subject, config.object, config.missed)
-    print(chapter.introduction)
-    leave(config, subject, chapter.title, [chapter])
+    print("\n".join(explanation_lines(chapter)))
+    with folder_of(config, subject) as folder:
+        leave(folder, chapter.title, subject, [chapter])
 
 
-def opened(config: SubjectConfig, image: str) -> Subject:
-    """What is looked into, told in a few lines."""
-    limit_pixels(config.max_pixels)
-    subject = open_subject(config, image)
-    keep_freed_memory(subject.device)
-    print("\n".join(about(subject)))
-    return subject
+def announce(network: TrainedNetwork) -> None:
+    """Tell what is looked into."""
+    keep_freed_memory(network.device)
+    print("\n".join(network.about()))
 
 
-def leave(config: SubjectConfig, subject: Subject, title: str, chapters: Sequence[Chapter]) -> None:
-    """Write page and pictures into a new folder."""
-    place = config.output_root / "runs" / "inspect" / safe_name(run_name(subject.path))
+@contextlib.contextmanager
+def folder_of(config: SubjectConfig, network: TrainedNetwork) -> Iterator[Path]:
+    """A new folder, made before anything is computed for it; gone again if nothing gets into it."""
+    place = config.output_root / "runs" / "inspect" / safe_name(run_name(network.path))
     folder = new_folder(config.output or place)
-    page = write_inspection(folder, title, about(subject), chapters)
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # something is in it
+            folder.rmdir()
+
+
+def leave(folder: Path, title: str, network: TrainedNetwork, chapters: Sequence[Chapter]) -> None:
+    """Write page and pictures."""
+    page = write_inspection(folder, title, network.about(), chapters)
     print(f"page: {page} (pictures beside it; tensorboard --logdir {folder.parent})")
 
 

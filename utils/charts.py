@@ -212,9 +212,10 @@ def line_chart(
         right = across.place(x) > (frame[0] + frame[2]) / 2
         place = across.place(x) + (-10 if right else 10), frame[3] - 24 - 34 * i
         _text(draw, place, name, MARK, "rm" if right else "lm")
-    for colour, part in zip(_colours(series), series.values(), strict=True):
+    for i, (colour, part) in enumerate(zip(_colours(series), series.values(), strict=True)):
         path = [(across.place(x), upward.place(y)) for x, y in part]
-        draw.line(path, colour, 5, joint="curve")
+        # The first is the widest, so that it is seen below another that runs on it.
+        draw.line(path, colour, 4 + 5 * (len(series) - 1 - i), joint="curve")
         for x, y in path if len(path) <= MOST_DOTS else ():
             draw.ellipse((x - 7, y - 7, x + 7, y + 7), fill=colour)
     return picture

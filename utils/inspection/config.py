@@ -8,7 +8,8 @@ from pathlib import Path
 from utils.config import CommonConfig, ConfigError
 from utils.options import argument, option
 
-CHAPTERS = ("data", "anchors", "proposals", "targets", "heads", "activations", "weights")
+WEIGHTS = "weights"  # the chapter that needs no image
+CHAPTERS = ("data", "anchors", "proposals", "targets", "heads", "activations", WEIGHTS)
 ALL, EXPLAIN = "all", "explain"
 
 

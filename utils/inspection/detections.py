@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, nms, remove_small_boxes
+from torchvision.ops import batched_nms, clip_boxes_to_image, nms, remove_small_boxes
 
-from utils.inspection.suppression import NOBODY, suppressors
+from nets.contract import are_shown
+from utils.inspection.suppression import suppressors
 from utils.inspection.trace import Trace
 
 SMALLEST = 1e-2  # sides of a detection's box in pixels, as in torchvision
@@ -103,13 +104,7 @@ def refined_boxes(
     return clip_boxes_to_image(boxes.reshape(len(rois), box_regression.shape[1] // 4, 4), size)
 
 
-def are_shown(scores: Tensor, labels: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """Which detections have at least the score threshold of their class, bool (D,), as
-    ``nets.contract.above``; thresholds are in label order."""
-    return scores.double() >= torch.tensor(thresholds, dtype=torch.float64)[labels - 1]
-
-
-def spread(boxes: Tensor, worth: Tensor, most: int) -> Tensor:
+def distinct(boxes: Tensor, worth: Tensor, most: int) -> Tensor:
     """The boxes of highest worth at different places, at most so many, int64, highest first: of
     those that overlap by more than ``SAME_PLACE`` only the highest.
 
@@ -118,33 +113,4 @@ def spread(boxes: Tensor, worth: Tensor, most: int) -> Tensor:
         worth: (N,), any numbers.
         most: how many.
     """
-    return nms(boxes.float(), worth.float(), SAME_PLACE)[:most]
-
-
-def counterparts(
-    objects: Tensor, labels: Tensor, boxes: Tensor, found: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The first detection at the place of each object, of its own and of another class.
-
-    A detection can be that of several objects.
-
-    Args:
-        objects: boxes (N, 4), xyxy.
-        labels: of the objects, int64 (N,).
-        boxes: of the detections, (D, 4), the surest first.
-        found: their labels, int64 (D,).
-
-    Returns:
-        Two int64 (N,), places among the detections; -1 where there is none.
-    """
-    there = box_iou(objects, boxes) >= SAME_PLACE
-    alike = labels[:, None] == found
-    return _first(there & alike), _first(there & ~alike)
-
-
-def _first(flags: Tensor) -> Tensor:
-    """The first true place of each row, int64; -1 if there is none."""
-    count = flags.shape[1]
-    ended = torch.cat([flags, flags.new_ones(len(flags), 1)], dim=1)
-    places = ended.float().argmax(dim=1)
-    return places.masked_fill(places == count, NOBODY)
+    return nms(boxes, worth.float(), SAME_PLACE)[:most]

@@ -44,7 +44,7 @@ class ChannelActivity:
 
     @property
     def finite(self) -> Tensor:
-        """Channels without values that are infinite or no number, bool (C,)."""
+        """Channels without values that are infinite or NaN, bool (C,)."""
         return self.lowest.isfinite() & self.highest.isfinite()
 
     @property
@@ -149,17 +149,6 @@ def objectness_maps(trace: Trace) -> Maps:
         for (name, values), level in zip(trace.features.items(), levels, strict=True)
     }
     return {name: _own_part(level, trace.batch, trace.size)[0] for name, level in surest.items()}
-
-
-def objectness_inside(trace: Trace, boxes: Tensor) -> Tensor:
-    """The highest objectness, in 0..1, of the anchors that stand in each box (N, 4), (N,); of the
-    nearest if none stands in it."""
-    centres = (trace.anchors[:, :2] + trace.anchors[:, 2:]) / 2
-    highest = trace.objectness.new_zeros(len(boxes))
-    for i, box in enumerate(boxes):
-        away = torch.maximum(box[:2] - centres, centres - box[2:]).amax(1).clamp(min=0)
-        highest[i] = trace.objectness[away <= away.min()].max()
-    return highest.float().sigmoid()
 
 
 def object_cover(trace: Trace, objects: Sequence[DrawnObject]) -> Maps:

@@ -11,12 +11,13 @@ from utils.drawing import Colour, text_font
 STOPS: tuple[Colour, ...] = (
     (8, 8, 30), (70, 20, 110), (160, 40, 110), (225, 90, 60), (250, 165, 40), (252, 250, 190),
 )  # fmt: skip
+NOT_FINITE: Colour = (0, 255, 255)
 BAR_HEIGHT, TEXT = 14, 16
 
 
 def coloured(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """uint8 RGB (h, w, 3) of numbers (h, w); ``low`` and below is the darkest, ``high`` and above
-    the lightest colour. Numbers that are not finite are green."""
+    the lightest colour. Those that are infinite or NaN are ``NOT_FINITE``."""
     share = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
     places = np.nan_to_num(share) * (len(STOPS) - 1)
     channels = [
@@ -24,7 +25,7 @@ def coloured(values: np.ndarray, low: float, high: float) -> np.ndarray:
         for channel in range(3)
     ]
     picture = np.stack(channels, axis=-1).round().astype(np.uint8)
-    picture[~np.isfinite(values)] = (0, 255, 0)
+    picture[~np.isfinite(values)] = NOT_FINITE
     return picture
 
 

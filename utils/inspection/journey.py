@@ -1,6 +1,6 @@
 """The way of a labelled object through a network: how far its boxes got, and where they were lost.
 
-    print(journey(inquiry(subject), 2).lost)  # the third object
+    print(journey(gather_evidence(subject), 2).lost)  # the third object
 
 A box is the object's if it overlaps no other more: of two that touch, each is followed by its own.
 From the class on, only objects of the same class have a claim. An object is lost at the first stage
@@ -11,79 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou, clip_boxes_to_image
+from torchvision.ops import box_iou
 
 from nets.box_iou import sliced_box_iou
-from utils.data.mask_crops import crop_rles, to_rles
-from utils.data.records import ImageRecord, Instance, Rle
+from nets.contract import are_shown
+from utils.data.records import Instance
 from utils.evaluation import error_kinds
-from utils.evaluation.error_kinds import MATCH_IOU, ImageErrors, ObjectVerdict
+from utils.evaluation.error_kinds import MATCH_IOU, ObjectVerdict
 from utils.inspection.anchors import best_anchors
-from utils.inspection.detections import DetectionSteps, detection_steps
-from utils.inspection.proposals import ProposalSteps, proposal_steps
-from utils.inspection.subject import Subject
-from utils.inspection.trace import Trace
+from utils.inspection.evidence import Evidence
 
+RPN_STAGES = "anchors", "RPN boxes", "RPN ranking", "RPN NMS", "proposals"
 TOLD_LOSS = 0.05  # of IoU: a better box that went is told of from here on
-
-
-@dataclass(frozen=True)
-class Inquiry:
-    """All that is known of an image whose N objects are followed. Boxes are float32, xyxy in pixels
-    of the network's input.
-
-    Attributes:
-        record: the labels.
-        classes: names in label order.
-        thresholds: the lowest score that counts for each class, in label order.
-        seen: the image on its way through the network.
-        refined: where the RPN moves each of the A anchors, within the image, (A, 4).
-        proposed, detected: what became of them, and of the proposals.
-    """
-
-    record: ImageRecord
-    classes: tuple[str, ...]
-    thresholds: tuple[float, ...]
-    seen: Trace
-    refined: Tensor
-    proposed: ProposalSteps
-    detected: DetectionSteps
-
-    @cached_property
-    def errors(self) -> ImageErrors:
-        """The verdicts, by the rules of test.py."""
-        return error_kinds.sort_errors(self.record, self.seen.prediction, np.array(self.thresholds))
-
-    @cached_property
-    def rles(self) -> list[Rle]:
-        """Run lengths of the N objects."""
-        size = self.record.height, self.record.width
-        return to_rles([one.segmentation for one in self.record.instances], *size)
-
-    @cached_property
-    def boxes(self) -> Tensor:
-        """Of the objects' pixels, (N, 4); zeros for crowds and what has no pixel: not judged."""
-        boxes = torch.zeros(len(self.rles), 4)
-        for index, crop in enumerate(crop_rles(self.rles)):
-            if crop is not None and not self.record.instances[index].iscrowd:
-                height, width = crop.mask.shape
-                corners = crop.x, crop.y, crop.x + width, crop.y + height
-                boxes[index] = torch.tensor(corners) * torch.tensor(self.seen.scale * 2)
-        return boxes
-
-    def of_class(self, label: int) -> Tensor:
-        """``boxes``, with zeros for objects of other classes."""
-        return self.boxes * torch.tensor([[one.label == label] for one in self.record.instances])
-
-    def whose(self, box: Tensor, objects: Tensor) -> str:
-        """Which of the objects (N, 4) a box (4,) overlaps most, in words."""
-        over, index = box_iou(box[None], objects)[0].nan_to_num().max(dim=0)
-        return f"object {int(index) + 1}" if over >= error_kinds.NEAR_IOU else "no labelled object"
 
 
 @dataclass(frozen=True)
@@ -94,14 +37,16 @@ class Stage:
         name: of the step.
         iou: of its best box that is left then, or of its outline; 0 if none is.
         text: a sentence or two with the numbers.
-        box: the best, or the one that was lost here, (4,); None if there is none.
-        rival: the box that removed it in a suppression.
+        box: the best that is left, (4,); None if there is none.
+        gone: the surest of those that were lost here, if none of IoU 0.5 is left.
+        rival: the box that removed that one in a suppression.
     """
 
     name: str
     iou: float
     text: str
     box: Tensor | None = None
+    gone: Tensor | None = None
     rival: Tensor | None = None
 
 
@@ -140,28 +85,15 @@ class Journey:
         return self.told[-1] if self.missed and self.stages else None
 
 
-def inquiry(subject: Subject) -> Inquiry:
-    """What is known of a labelled image; classes that its data does not label are not judged."""
-    assert subject.record is not None
-    rpn, seen, thresholds = subject.model.rpn, subject.trace, subject.weights.thresholds
-    moved = rpn.box_coder.decode(seen.deltas, [seen.anchors]).reshape(-1, 4)
-    unlabelled = subject.dataset.data.unlabelled if subject.dataset else ()
-    least = (np.inf if at in unlabelled else one for at, one in enumerate(thresholds, 1))
-    return Inquiry(
-        subject.record, subject.classes, tuple(least), seen, clip_boxes_to_image(moved, seen.size),
-        proposal_steps(rpn, seen), detection_steps(subject.model.roi_heads, seen),
-    )  # fmt: skip
-
-
-def journey(looked: Inquiry, index: int) -> Journey:
+def journey(evidence: Evidence, index: int) -> Journey:
     """Follow the object at that place among the instances of the record."""
-    one, verdict = looked.record.instances[index], looked.errors.objects[index]
-    if not looked.boxes[index].any():
+    one, verdict = evidence.record.instances[index], evidence.errors.objects[index]
+    if not evidence.boxes[index].any():
         return Journey(index + 1, one, verdict)
-    refined, objects = looked.detected.boxes[:, one.label], looked.of_class(one.label)
-    ious, scores = own_ious(refined, objects, index), looked.detected.scores[:, one.label]
-    of_class = _class_stages(looked, one.label, objects, _Boxes(refined, ious, scores))
-    stages = (*_rpn_stages(looked, index), *of_class, *_outline_stages(looked, verdict))
+    refined, objects = evidence.detected.boxes[:, one.label], evidence.of_class(one.label)
+    ious, scores = own_ious(refined, objects, index), evidence.detected.scores[:, one.label]
+    of_class = _class_stages(evidence, one.label, objects, _Boxes(refined, ious, scores))
+    stages = (*_rpn_stages(evidence, index), *of_class, *_outline_stages(evidence, verdict))
     score = max(scores[ious >= MATCH_IOU].tolist(), default=0.0)
     return Journey(index + 1, one, verdict, stages, score)
 
@@ -209,15 +141,15 @@ class _Boxes:
         text = f"{stage.text} A box of IoU {iou_text(float(self.ious[surest]))} {why}."
         if not lost:
             return replace(stage, text=text)
-        return replace(stage, text=text, box=self.boxes[surest], rival=rival)
+        return replace(stage, text=text, gone=self.boxes[surest], rival=rival)
 
 
-def _rpn_stages(looked: Inquiry, index: int) -> list[Stage]:
-    seen, steps, objects = looked.seen, looked.proposed, looked.boxes
+def _rpn_stages(evidence: Evidence, index: int) -> list[Stage]:
+    seen, steps, objects = evidence.seen, evidence.proposed, evidence.boxes
     anchor = best_anchors(seen, objects[index, None])
     iou, (level, stride) = float(anchor.iou), list(seen.strides().items())[int(anchor.level)]
-    ious = own_ious(looked.refined, objects, index)
-    boxes = _Boxes(looked.refined, ious, seen.objectness.sigmoid())
+    ious = own_ious(evidence.refined, objects, index)
+    boxes = _Boxes(evidence.refined, ious, seen.objectness.sigmoid())
     every = torch.arange(len(ious))
     large, left, kept = (steps.anchors[at] for at in (steps.large, steps.survivors, steps.kept))
 
@@ -232,7 +164,7 @@ def _rpn_stages(looked: Inquiry, index: int) -> list[Stage]:
     def suppressed(place: int) -> tuple[str, Tensor]:
         by = int(steps.suppressed_by[steps.anchors == place])
         rival, sure = steps.clipped[by], f"{steps.scores[by]:.3f} against {boxes.scores[place]:.3f}"
-        why = f"was removed by one of more objectness ({sure}) on {looked.whose(rival, objects)}"
+        why = f"was removed by one of more objectness ({sure}) on {evidence.whose(rival, objects)}"
         return why, rival
 
     rank = f" (number {1 + int(ious[kept].argmax())} is its best)" if ious[kept].any() else ""
@@ -250,16 +182,17 @@ def _rpn_stages(looked: Inquiry, index: int) -> list[Stage]:
     ]  # fmt: skip
 
 
-def _class_stages(looked: Inquiry, label: int, objects: Tensor, boxes: _Boxes) -> list[Stage]:
-    steps, name, least = looked.detected, looked.classes[label - 1], looked.thresholds[label - 1]
+def _class_stages(evidence: Evidence, label: int, objects: Tensor, boxes: _Boxes) -> list[Stage]:
+    steps, thresholds = evidence.detected, evidence.thresholds
+    name, least = evidence.classes[label - 1], thresholds[label - 1]
     # Of a class, each proposal is one candidate at most: the proposals stand for them.
     every, mine = torch.arange(len(boxes.ious)), steps.labels == label
     candidates = steps.proposals[mine]
     left, kept = (steps.proposals[at[mine[at]]] for at in (steps.survivors, steps.kept))
-    sure = kept[boxes.scores[kept].double() >= least]
+    sure = kept[are_shown(boxes.scores[kept], torch.full_like(kept, label), thresholds)]
 
     def scored_low(place: int) -> tuple[str, None]:
-        scores, names = steps.scores[place], ("background", *looked.classes)
+        scores, names = steps.scores[place], ("background", *evidence.classes)
         others = [at for at in scores.argsort(descending=True).tolist() if at != label]
         told = ", ".join(f"{names[at]} {scores[at]:.3f}" for at in (label, *others[:2]))
         return f"was scored {told}; more than {steps.least:g} is asked for", None
@@ -270,7 +203,7 @@ def _class_stages(looked: Inquiry, label: int, objects: Tensor, boxes: _Boxes) -
         over = float(box_iou(boxes.boxes[place, None], rival[None]))
         return (
             f"was removed by a surer {name} ({score:.3f} against {boxes.scores[place]:.3f}) on "
-            f"{looked.whose(rival, objects)}, which overlaps it by IoU {over:.2f}", rival
+            f"{evidence.whose(rival, objects)}, which overlaps it by IoU {over:.2f}", rival
         )  # fmt: skip
 
     def cut(place: int) -> tuple[str, None]:
@@ -283,22 +216,23 @@ def _class_stages(looked: Inquiry, label: int, objects: Tensor, boxes: _Boxes) -
                     scored_low),
         boxes.after("NMS", candidates, left, f"Of {len(left)} left by NMS", suppressed),
         boxes.after("detection limit", left, kept, f"Of {len(kept)} detections", cut),
-        boxes.after("score threshold", kept, sure, f"Of {len(sure)} sure enough", lambda place: (
-            f"has score {boxes.scores[place]:.3f}; {name} counts from {least:.3f} on", None)),
+        boxes.after("score threshold", kept, sure, f"Of the {len(sure)} above its threshold",
+                    lambda place: (f"has score {boxes.scores[place]:.3f}; {name} counts from "
+                                   f"{least:.3f} on", None)),
     ]  # fmt: skip
 
 
-def _outline_stages(looked: Inquiry, verdict: ObjectVerdict) -> list[Stage]:
-    found, sure = verdict.kind == "found", looked.errors.detections
+def _outline_stages(evidence: Evidence, verdict: ObjectVerdict) -> list[Stage]:
+    found, sure = verdict.kind == "found", evidence.errors.detections
     sure = tuple(one for one in sure if one.label == verdict.label)
     if found:
         sure = tuple(one for one in sure if one.index == verdict.other)
-    masks = [looked.seen.prediction["masks"][one.index] for one in sure]
-    ious = error_kinds.mask_ious(masks, [looked.rles[verdict.index]], np.array([False]))[:, 0]
+    masks = [evidence.seen.prediction["masks"][one.index] for one in sure]
+    ious = error_kinds.mask_ious(masks, [evidence.rles[verdict.index]], np.array([False]))[:, 0]
     if not ious.any():
         return [Stage(name, 0.0, "No outline is left.") for name in ("outline", "match")]
     best, iou = sure[int(ious.argmax())], float(ious.max())
-    box = looked.seen.detections["boxes"][best.index]
+    box = evidence.seen.detections["boxes"][best.index]
     to = "no object" if best.other is None else f"object {best.other + 1}"
     text = "It is found." if found else f"The detection counts for {to}, and can for one only."
     return [

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from nets.mask_rcnn import input_size
 from utils.data.records import first_ten
 from utils.doctor.object_checks import class_counts
+from utils.inspection.anchor_advice import LARGEST_INPUT
 from utils.inspection.labelled_objects import LabelledObject
 from utils.inspection.subject import Subject
 
 LEAST_SIDE = 8.0  # pixels in the network's input
-LARGEST_INPUT = 3000  # pixels; nobody trains with more
 LEAST_IOU = 0.75  # of the best mask that 28x28 numbers give
 BOX_OFF, BOX_OFF_SHARE = 2.0, 0.1  # pixels, and share of the shorter side, of a label's own box
 
 
 def label_faults(subject: Subject, objects: Sequence[LabelledObject]) -> tuple[str, ...]:
     """Faults in whole sentences, each with what to do."""
-    taught = [one for one in objects if one.lesson is not None]
+    taught = [one for one in objects if one.taught_mask is not None]
     faults = [
         _without_pixels([one for one in objects if one.crop is None]),
         _small(subject, taught),

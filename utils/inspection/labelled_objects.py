@@ -21,8 +21,8 @@ BoxTuple = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one object is to the network.
+class TaughtMask:
+    """What the network is taught of the mask of one object.
 
     Attributes:
         mask: bool (h, w), the pixels that are left in the box around them in the network's input;
@@ -54,7 +54,7 @@ class LabelledObject:
         rle: its mask at the image's own size.
         crop: the mask cut to its box; None if it has no pixel.
         own_box: as the label says, which nobody is taught.
-        lesson: None for a crowd and for an object without a pixel.
+        taught_mask: None for a crowd and for an object without a pixel.
     """
 
     number: int
@@ -63,7 +63,7 @@ class LabelledObject:
     rle: Rle
     crop: Crop | None
     own_box: BoxTuple
-    lesson: Lesson | None
+    taught_mask: TaughtMask | None
 
     @property
     def box(self) -> BoxTuple:
@@ -82,8 +82,8 @@ class LabelledObject:
 
     @property
     def best_iou(self) -> float:
-        """That of its lesson; 0 if nothing is taught."""
-        return self.lesson.iou if self.lesson else 0.0
+        """That of its taught mask; 0 if nothing is taught."""
+        return self.taught_mask.iou if self.taught_mask else 0.0
 
     @property
     def last_pixel(self) -> tuple[int, int]:
@@ -103,8 +103,8 @@ class LabelledObject:
 
     def differing(self) -> tuple[np.ndarray, np.ndarray]:
         """The pixels that its best mask lacks, and those that it has too many, bool (H, W)."""
-        assert self.lesson is not None
-        mask, best = self.mask(), self.lesson.best_mask()
+        assert self.taught_mask is not None
+        mask, best = self.mask(), self.taught_mask.best_mask()
         return mask & ~best, best & ~mask
 
     def box_in(self, scale: tuple[float, float]) -> BoxTuple:
@@ -125,7 +125,7 @@ def labelled_objects(subject: Subject) -> list[LabelledObject]:
     if record is None:
         return []
     rles = to_rles([one.segmentation for one in record.instances], record.height, record.width)
-    lessons = iter(_lessons(subject, rles))
+    taught_masks = iter(_taught_masks(subject, rles))
     objects = []
     for number, (one, rle, crop) in enumerate(
         zip(record.instances, rles, crop_rles(rles), strict=True), start=1
@@ -140,13 +140,13 @@ def labelled_objects(subject: Subject) -> list[LabelledObject]:
                 rle=rle,
                 crop=crop,
                 own_box=(x, y, x + width, y + height),
-                lesson=next(lessons) if is_taught else None,
+                taught_mask=next(taught_masks) if is_taught else None,
             )
         )
     return objects
 
 
-def _lessons(subject: Subject, rles: list[Rle]) -> list[Lesson]:
+def _taught_masks(subject: Subject, rles: list[Rle]) -> list[TaughtMask]:
     """Of the objects that a target has: with a pixel, and no crowds."""
     record = subject.record
     assert record is not None
@@ -159,7 +159,7 @@ def _lessons(subject: Subject, rles: list[Rle]) -> list[Lesson]:
     masks = CompactMasks.from_masks(record_target(record, compact_masks=True)["masks"])
     resized = masks.resized(subject.trace.size)
     return [
-        Lesson(crop.numpy().astype(bool), (x, y), found, iou(rle, found))
+        TaughtMask(crop.numpy().astype(bool), (x, y), found, iou(rle, found))
         for crop, (x, y, _, _), found, rle in zip(
             resized.crops(), resized.boxes.tolist(), best, own, strict=True
         )

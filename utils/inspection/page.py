@@ -22,8 +22,8 @@ img { max-width: 100%; height: auto; display: block; border: 1px solid #ddd }
   0.5em 2em } .findings li { margin: 0.3em 0 }
 nav ol { padding-left: 1.4em } nav a { color: #0072b2 } .wide { overflow: auto; max-height: 42em }
 table { border-collapse: collapse; margin: 0.6em 0 1em; font-size: 15px }
-th, td { padding: 0.25em 0.7em; border-bottom: 1px solid #ddd; text-align: right;
-  white-space: nowrap } th:first-child, td:first-child { text-align: left }
+th, td { padding: 0.25em 0.7em; border-bottom: 1px solid #ddd; text-align: left;
+  vertical-align: top; max-width: 36em; overflow-wrap: normal; font-variant-numeric: tabular-nums }
 @media print { figure, tr { break-inside: avoid } h2, h3 { break-after: avoid }
   .wide { overflow: visible; max-height: none } }
 """

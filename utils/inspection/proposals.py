@@ -19,17 +19,6 @@ from utils.inspection.subject import Subject
 from utils.inspection.suppression import NOBODY, suppressors
 from utils.inspection.trace import Trace
 
-# Why no proposal fits an object, by the first of ``fits_by_step`` that leaves no box that does.
-LOST = {
-    "moved": "No anchor fits, not even as the RPN moves it: if the anchors chapter says that none "
-    "reaches it, use other anchors (--anchors auto), else the RPN needs more training.",
-    "looked at": "The RPN moves an anchor there but is not sure enough to look at it: train "
-    "longer, with more such objects, or with more --proposals.",
-    "valid": "The box that fits is too small, or below the score threshold of the RPN.",
-    "left by NMS": "A surer box that fits less removed the one that fits: train longer.",
-    "handed on": "The box that fits ranks behind those handed on: train with more --proposals.",
-}
-
 
 @dataclass(frozen=True)
 class ProposalSteps:
@@ -121,17 +110,17 @@ def objectness_map(seen: Trace) -> Tensor:
 
 
 def level_counts(seen: Trace, steps: ProposalSteps) -> dict[str, list[int]]:
-    """How many boxes of each level there are after each step, by the step."""
+    """How many boxes of each level there are after each step, by the step's name as in
+    ``journey``."""
 
     def counted(levels: Tensor) -> list[int]:
         return levels.bincount(minlength=len(seen.counts)).tolist()
 
     return {
         "anchors": seen.counts,
-        "looked at": counted(steps.levels),
-        "valid": counted(steps.levels[steps.large]),
-        "left by NMS": counted(steps.levels[steps.survivors]),
-        "handed on": counted(steps.levels[steps.kept]),
+        "RPN ranking": counted(steps.levels[steps.large]),
+        "RPN NMS": counted(steps.levels[steps.survivors]),
+        "proposals": counted(steps.levels[steps.kept]),
     }
 
 
@@ -142,31 +131,6 @@ def best_fits(objects: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         return torch.zeros(len(objects)), torch.full((len(objects),), -1)
     best = sliced_box_iou(objects, boxes).max(dim=1)
     return best.values, best.indices
-
-
-def fits_by_step(
-    rpn: RegionProposalNetwork, seen: Trace, steps: ProposalSteps, objects: Tensor
-) -> dict[str, Tensor]:
-    """The best IoU of each object, (N, 4) xyxy, with the boxes there are after each step, float32
-    (N,), by the step: where it falls, the object was lost."""
-    boxes = {
-        "anchors": seen.anchors.float(),  # bfloat16 of a network in it
-        "moved": clip_boxes_to_image(refined_anchors(rpn, seen), seen.size),
-        "looked at": steps.clipped,
-        "valid": steps.clipped[steps.large],
-        "left by NMS": steps.clipped[steps.survivors],
-        "handed on": steps.clipped[steps.kept],
-    }
-    return {step: best_fits(objects, there)[0] for step, there in boxes.items()}
-
-
-def lost_at(fits: dict[str, Tensor], iou: float) -> list[str]:
-    """The step of ``LOST`` at which each object's best IoU, as of ``fits_by_step``, first is below
-    ``iou``; empty if it never is."""
-    below = torch.stack([fits[step] < iou for step in LOST])
-    names = [*LOST, ""]
-    first = torch.where(below.any(dim=0), below.int().argmax(dim=0), len(LOST))
-    return [names[place] for place in first.tolist()]
 
 
 @torch.inference_mode()
@@ -221,7 +185,7 @@ def recalls(proposals: Tensor, objects: Tensor, counts: list[int], iou: float) -
         objects: boxes (N, 4); N is at least 1.
         counts: of proposals.
     """
-    return (best_of_first(proposals, objects, counts) >= iou).float().mean(dim=0).tolist()
+    return _recall(best_of_first(proposals, objects, counts), [iou])
 
 
 def recall_lines(
@@ -238,7 +202,10 @@ def recall_lines(
     thresholds = {
         "IoU 0.5": [0.5], "IoU 0.7": [0.7], "mean of 0.5 to 0.95": IOU_THRESHOLDS.tolist()
     }  # fmt: skip
-    return {
-        name: torch.stack([(best >= iou).float().mean(dim=0) for iou in ious]).mean(dim=0).tolist()
-        for name, ious in thresholds.items()
-    }
+    return {name: _recall(best, ious) for name, ious in thresholds.items()}
+
+
+def _recall(best: Tensor, ious: Sequence[float]) -> list[float]:
+    """The share of objects whose best IoU, (N, counts), is that high, by count; the mean of it over
+    several thresholds."""
+    return torch.stack([(best >= iou).float().mean(dim=0) for iou in ious]).mean(dim=0).tolist()

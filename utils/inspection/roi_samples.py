@@ -25,6 +25,8 @@ class RoiSamples:
         own: bool (Q,): the box of the object itself, which torchvision adds to the proposals.
         nearest: the highest IoU of each background RoI with any object, (B,); 0 without objects.
         counts: how many positives each object got, its own box among them, int64 (N,).
+        doubled: bool (N,), objects with the very box of an earlier one, to which all RoIs go that
+            overlap both.
     """
 
     taught: TrainingTrace
@@ -35,6 +37,7 @@ class RoiSamples:
     own: Tensor
     nearest: Tensor
     counts: Tensor
+    doubled: Tensor
 
     def by_overlap(self, kept: Tensor) -> list[int]:
         """The positives for which ``kept``, bool (Q,), is true, those with the lowest IoU first."""
@@ -57,6 +60,7 @@ def roi_samples(taught: TrainingTrace) -> RoiSamples:
         own=(taught.rois[positive] == boxes[objects]).all(dim=1),
         nearest=over[background].amax(dim=1),
         counts=objects.bincount(minlength=len(boxes)),
+        doubled=(boxes[:, None] == boxes).all(dim=2).tril(-1).any(dim=1),
     )
 
 

@@ -129,7 +129,8 @@ def _named(weights: WeightsFile, settings: TrainConfig | None, start: str) -> St
         name = start if start in KINDS else str(find_weights(start, root))
         return _loaded(weights, settings, read_initial_weights(weights.arch, name))
     except WeightsError as error:
-        raise WeightsError(f"--start {start}: {error}") from error
+        reason, *_ = str(error).split("; ")  # behind it, what train.py's options could do
+        raise WeightsError(f"--start {start}: {reason}") from error
 
 
 def _recorded(weights: WeightsFile, settings: TrainConfig) -> StartingWeights:

@@ -12,36 +12,30 @@ import numpy as np
 import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
-from torchvision.models.detection import MaskRCNN
+from torchvision.transforms.v2.functional import to_dtype
 
 from nets.mask_rcnn import input_size
-from nets.weights_file import WeightsFile, load_weights
 from utils.data.channels import rgb_view
 from utils.data.epoch_batches import SampleKey
-from utils.data.images import check_reading_rule, check_resizable, load_image
+from utils.data.images import check_resizable, load_image
 from utils.data.instance_dataset import InstanceDataset
 from utils.data.loader import to_device
 from utils.data.mask_crops import to_rles
 from utils.data.records import DataError, ImageRecord
-from utils.device import Precision, choose_device, choose_precision
 from utils.inspection.config import SubjectConfig
 from utils.inspection.trace import Trace, trace_image
+from utils.inspection.trained_network import TrainedNetwork, open_network
 from utils.inspection.training_trace import TrainingTrace, trace_training
 from utils.open_judged_data import open_evaluation_data
-from utils.weights_lookup import find_weights
 
 NAMES_LISTED = 5
 
 
 @dataclass(frozen=True, repr=False)
-class Subject:
+class Subject(TrainedNetwork):
     """One image and the network that looks at it.
 
     Attributes:
-        path: of the weights file.
-        weights: as read.
-        model: their network, in evaluation mode.
-        precision: that it computes in.
         name: of the image.
         pixels: of the image, (H, W, channels), uint8 RGB or float32 in 0..1.
         dataset: the labelled images it is one of; None if there are none.
@@ -50,10 +44,6 @@ class Subject:
         notes: what is to be told of how they were found.
     """
 
-    path: Path
-    weights: WeightsFile
-    model: MaskRCNN
-    precision: Precision
     name: str
     pixels: np.ndarray
     dataset: InstanceDataset | None = None
@@ -61,23 +51,23 @@ class Subject:
     record: ImageRecord | None = None
     notes: tuple[str, ...] = ()
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names in label order, label 1 first."""
-        return self.weights.classes
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return next(self.model.parameters()).device
+    def about(self) -> list[str]:
+        """What is looked into, a line for each thing."""
+        lines = super().about()
+        if self.dataset is not None:
+            root, count = self.dataset.data.root, len(self.dataset)
+            lines.append(f"data: {root}, {count} images in this part")
+        height, width = self.pixels.shape[:2]
+        labels = "without labels"
+        if self.record is not None:
+            labels = f"number {self.number}, {len(self.record.instances)} labelled objects"
+        return [*lines, f"image: {self.name}, {width}x{height} pixels, {labels}", *self.notes]
 
     @cached_property
     def trace(self) -> Trace:
         """The image on its way through the network."""
-        image = torch.from_numpy(np.array(self.pixels)).permute(2, 0, 1).to(self.device)
-        scaled = image.float() / 255 if image.dtype == torch.uint8 else image
         with self.precision.autocast():
-            return trace_image(self.model, scaled)
+            return trace_image(self.model, self._image())
 
     @cached_property
     def input_pixels(self) -> np.ndarray:
@@ -137,6 +127,13 @@ class Subject:
                 yield number, *self._sample(number)
                 left -= 1
 
+    def _image(self) -> Tensor:
+        """The image as test.py gives it to the network, to the last bit."""
+        if self.number is not None:
+            return self._sample(self.number)[0]
+        image = torch.from_numpy(np.array(self.pixels)).permute(2, 0, 1).to(self.device)
+        return to_dtype(image, torch.float32, scale=True)
+
     def _sample(self, number: int) -> tuple[Tensor, dict[str, Tensor]]:
         assert self.dataset is not None
         image, target = self.dataset[number]
@@ -158,11 +155,8 @@ def open_subject(config: SubjectConfig, image: int | str = "") -> Subject:
         WeightsError: no such weights, or damaged.
         DataError: no such data, none of its classes is one of the weights', or no such image.
     """
-    path = find_weights(config.weights, config.output_root)
-    weights = load_weights(path, config.classes)
-    check_reading_rule(weights.preprocessing)
-    device = choose_device(config.device)
-    precision = choose_precision(config.precision, device, weights.precision)
+    network = open_network(config)
+    weights = network.weights
     picture = Path(str(image))
     notes: tuple[str, ...] = ()
     dataset: InstanceDataset | None = None
@@ -182,10 +176,12 @@ def open_subject(config: SubjectConfig, image: int | str = "") -> Subject:
         name = dataset.data.name_of(record)
     else:
         pixels, record, name = load_image(picture, weights.channels), None, picture.name
-    model = weights.build(config.reference).to(device, memory_format=precision.memory_format)
     height, width = pixels.shape[:2]
-    check_resizable(height, width, *input_size(model))
-    return Subject(path, weights, model, precision, name, pixels, dataset, number, record, notes)
+    check_resizable(height, width, *input_size(network.model))
+    return Subject(
+        network.path, weights, network.model, network.precision,
+        name, pixels, dataset, number, record, notes,
+    )  # fmt: skip
 
 
 def find_image(dataset: InstanceDataset, image: int | str) -> int | None:
@@ -209,17 +205,16 @@ def find_image(dataset: InstanceDataset, image: int | str) -> int | None:
     if text in named:
         return named[text]
     path = Path(text)
-    for number, record in enumerate(records):
-        if path.name == record.path.name and (path == Path(path.name) or _same(path, record.path)):
-            return number
     if path.is_file():
-        return None
+        places = (n for n, record in enumerate(records) if record.path.resolve() == path.resolve())
+        return next(places, None)
+    alike = [name for name in named if Path(name).name == text]
+    if len(alike) == 1:
+        return named[alike[0]]
+    if alike:
+        raise DataError(f"{text}: several images are called so: {', '.join(alike[:NAMES_LISTED])}")
     shown = ", ".join(list(named)[:NAMES_LISTED])
     raise DataError(
         f"{text}: no such file, and no image of {dataset.data.root} is called so; there are "
         f"{len(named)}: {shown}{', ...' if len(named) > NAMES_LISTED else ''}"
     )
-
-
-def _same(path: Path, other: Path) -> bool:
-    return path.resolve() == other.resolve()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torchvision.models.detection import MaskRCNN
 
 from nets.anchors import feature_strides, ratios_of, sizes_of
 from nets.mask_rcnn import build_model
@@ -76,11 +77,8 @@ def fit_anchors(
     """
     with torch.device("meta"):  # no weights are made
         model = build_model(arch, 2, **options)
-    own = _Anchors(sizes_of(model), ratios_of(model))
-    levels = [
-        [own.sizes.index(size) for size in sizes] for sizes in model.rpn.anchor_generator.sizes
-    ]
-    objects = _Objects.of(data, view, feature_strides(model), levels)
+    own = Anchors.of(model)
+    objects = PlacedObjects.of(*resized_boxes(data, view), model, feature_strides(model))
     before = objects.shares(own)
     fitted = _climb(own, objects)
     after = objects.shares(fitted)
@@ -90,11 +88,18 @@ def fit_anchors(
     return AnchorFit(fitted.sizes, fitted.ratios, before, after, found)
 
 
-class _Anchors(NamedTuple):
+class Anchors(NamedTuple):
+    """Sizes and ratios of a network's anchors, both ascending."""
+
     sizes: tuple[float, ...]
     ratios: tuple[float, ...]
 
-    def moved(self, own: _Anchors) -> Iterator[_Anchors]:
+    @classmethod
+    def of(cls, model: MaskRCNN) -> Anchors:
+        """A network's own."""
+        return cls(sizes_of(model), ratios_of(model))
+
+    def moved(self, own: Anchors) -> Iterator[Anchors]:
         """All anchors that differ from these in one number and ascend too."""
         for field, steps, digits in (("sizes", SIZE_STEPS, 0), ("ratios", RATIO_STEPS, 3)):
             values: tuple[float, ...] = getattr(self, field)
@@ -106,8 +111,36 @@ class _Anchors(NamedTuple):
                         yield self._replace(**{field: other})
 
 
+def resized_boxes(data: RecordSet, view: NetworkView) -> tuple[Tensor, Tensor]:
+    """The objects of a data set as a network sees them, evenly spread over a large one.
+
+    Returns:
+        Boxes, xyxy in pixels of its input, float64 (N, 4), and width and height of the padded
+        input that each lies in, float64 (N, 2).
+    """
+    rows = [
+        (*one.bbox, record.width, record.height)
+        for record in data.images
+        for one in record.instances
+        if not one.iscrowd and one.area
+    ]
+    rows = rows[:: -(-len(rows) // MOST_OBJECTS) or 1]
+    numbers = torch.tensor(rows, dtype=torch.float64).reshape(-1, 6)
+    images = numbers[:, 4:]
+    scales = torch.tensor([view.scale(width, height) for width, height in images.tolist()])
+    resized = (images * scales.reshape(-1, 1)).floor().clamp(min=1)
+    ratio = resized / images  # torchvision resizes boxes by what became of the sides
+    corners, sides = numbers[:, :2] * ratio, numbers[:, 2:4] * ratio
+    return torch.cat([corners, corners + sides], dim=1), padded(resized)
+
+
+def padded(size: Tensor) -> Tensor:
+    """What torchvision pads sizes of resized images to, whole pixels of any shape."""
+    return (size / PADDING).ceil() * PADDING
+
+
 @dataclass(frozen=True)
-class _Objects:
+class PlacedObjects:
     """Objects as the network sees them: half sides (N, 2), and for each level the distances of
     their centres from its nearest grid point, (L, N, 2), in pixels, x before y.
 
@@ -120,35 +153,26 @@ class _Objects:
 
     @classmethod
     def of(
-        cls,
-        data: RecordSet,
-        view: NetworkView,
-        strides: Sequence[int],
-        levels: Sequence[Sequence[int]],
-    ) -> _Objects:
-        rows = [
-            (*one.bbox, record.width, record.height)
-            for record in data.images
-            for one in record.instances
-            if not one.iscrowd and one.area
-        ]
-        rows = rows[:: -(-len(rows) // MOST_OBJECTS) or 1]
-        numbers = torch.tensor(rows, dtype=torch.float64).reshape(-1, 6)
-        images = numbers[:, 4:]
-        scales = torch.tensor([view.scale(width, height) for width, height in images.tolist()])
-        resized = (images * scales.reshape(-1, 1)).floor().clamp(min=1)
-        ratio = resized / images  # torchvision resizes boxes by what became of the sides
-        halves = numbers[:, 2:4] * ratio / 2
-        centers = numbers[:, :2] * ratio + halves
-        padded = (resized / PADDING).ceil() * PADDING
-        grids = torch.stack([(padded / stride).ceil() for stride in strides])
-        steps = padded // grids  # torchvision's own: whole pixels, where the map was rounded up
+        cls, boxes: Tensor, inputs: Tensor, model: MaskRCNN, strides: Sequence[int]
+    ) -> PlacedObjects:
+        """Boxes and inputs as of ``resized_boxes``, or one input (2,) for all; strides as of
+        ``feature_strides``."""
+        corners, others = boxes.double().split(2, dim=1)
+        halves, centers = (others - corners) / 2, (others + corners) / 2
+        inputs = inputs.expand_as(centers)
+        grids = torch.stack([(inputs / stride).ceil() for stride in strides])
+        steps = inputs // grids  # torchvision's own: whole pixels, where the map was rounded up
         nearest = (centers / steps).round().clamp(min=0).minimum(grids - 1) * steps
-        places = tuple((level, number) for level, sizes in enumerate(levels) for number in sizes)
+        own = sizes_of(model)
+        places = tuple(
+            (level, own.index(size))
+            for level, sizes in enumerate(model.rpn.anchor_generator.sizes)
+            for size in sizes
+        )
         return cls(halves, (centers - nearest).abs(), places)
 
-    def best_ious(self, anchors: _Anchors) -> Tensor:
-        """The largest IoU of each object with an anchor, (N,)."""
+    def best_ious(self, anchors: Anchors) -> Tensor:
+        """The largest IoU of each object with an anchor, float64 (N,)."""
         places = [(level, anchors.sizes[n], r) for level, n in self.places for r in anchors.ratios]
         level, size, ratio = (
             torch.tensor(v, dtype=torch.float64) for v in zip(*places, strict=True)
@@ -160,11 +184,11 @@ class _Objects:
         areas = 4 * (halves.prod(2) + self.halves.prod(1))
         return (overlap / (areas - overlap)).amax(0)
 
-    def score(self, anchors: _Anchors) -> float:
+    def score(self, anchors: Anchors) -> float:
         """The mean best IoU, as far as it helps."""
         return float(self.best_ious(anchors).clamp(max=GOOD).mean())
 
-    def shares(self, anchors: _Anchors) -> tuple[float, float]:
+    def shares(self, anchors: Anchors) -> tuple[float, float]:
         """The shares of objects with an anchor of IoU >= 0.7 and >= 0.5; 1 without objects."""
         best = self.best_ious(anchors)
         good, fair = (
@@ -173,7 +197,7 @@ class _Objects:
         return good, fair
 
 
-def _climb(own: _Anchors, objects: _Objects) -> _Anchors:
+def _climb(own: Anchors, objects: PlacedObjects) -> Anchors:
     """The steepest way up from a network's own anchors."""
     best, score = own, objects.score(own)
     while len(objects.halves):

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from utils.inspection.chapter import Chapter, Figure, Table
-from utils.inspection.chapters.map_pictures import MapPictures, grid
+from utils.inspection.chapters.map_pictures import MapPictures, map_panel
 from utils.inspection.feature_maps import (
     LEAST_POINTS,
     NOISY,
     ChannelActivity,
     channel_activities,
     object_answers,
-    objectness_inside,
     objectness_maps,
     strength_inside,
 )
@@ -90,7 +89,7 @@ def strength_figure(look: MapPictures, part: str, names: Sequence[str], text: st
     return Figure(
         f"{part}-strength",
         f"{part.capitalize()}: do objects stand out from what is around them?",
-        grid(
+        map_panel(
             [look.image(columns), *(look.map(name, strengths[name], columns) for name in names)],
             [INPUT, *(f"{name}: {sizes(look, name)}" for name in names)],
             columns,
@@ -114,22 +113,19 @@ def objectness_figure(look: MapPictures) -> Figure:
     maps = objectness_maps(look.subject.trace)
     captions = [f"{name}: highest {float(values.max()):.2f}" for name, values in maps.items()]
     if look.cover:
-        inside = objectness_inside(look.subject.trace, look.boxes)
         beside = torch.cat([values[look.cover[name] == 0] for name, values in maps.items()])
         text = (
-            f"{int((inside >= SURE).sum())} of {len(inside)} labelled objects hold an anchor of "
-            f"{SURE} or more, the one seen worst {float(inside.min()):.2f}. Of "
-            f"{len(beside)} points beside the objects {int((beside >= SURE).sum())} reach {SURE} "
-            "too. Good are light spots on objects, small ones on fine levels and large ones on "
-            "coarse, and dark between them. What becomes of an object that stays dark is told with "
-            "the anchors and proposals."
+            f"Of {len(beside):,} points beside the objects {int((beside >= SURE).sum()):,} reach "
+            f"{SURE}. Good are light spots on objects, small ones on fine levels and large ones on "
+            "coarse, and dark between them. The chapters on anchors and proposals tell what "
+            "becomes of an object that stays dark."
         )
     else:
         text = "Light is where the RPN proposes an object. " + about_labels(look)
     return Figure(
         "objectness",
         "Objectness: does the RPN light up on the objects, and only there?",
-        grid(
+        map_panel(
             [look.image(columns), *(look.map(name, maps[name], columns, (0, 1)) for name in maps)],
             [INPUT, *captions],
             columns,
@@ -162,8 +158,8 @@ def spread_figure(look: MapPictures, part: str, names: Sequence[str]) -> Figure:
     left_out = "".join(f" {a} is {b} at every second point, and left out." for a, b in copies)
     return Figure(
         f"{part}-channels",
-        f"{part.capitalize()}: what do its liveliest channels look for?",
-        grid(pictures, captions, columns, "the channel's lowest value", "its highest"),
+        f"{part.capitalize()}: what do its most active channels look for?",
+        map_panel(pictures, captions, columns, "the channel's lowest value", "its highest"),
         "The channels that vary most over this image, with their numbers and values. Each should "
         "show something else: edges and textures on fine maps, parts and whole objects on coarse "
         f"ones. If all look alike or like noise, the network has learnt little.{left_out}",
@@ -190,7 +186,7 @@ def answer_figures(look: MapPictures) -> tuple[Figure, ...]:
         Figure(
             "object-channels",
             "Which channel of each map answers most to the labelled objects?",
-            grid(pictures, captions, columns, "the channel's lowest value", "its highest"),
+            map_panel(pictures, captions, columns, "the channel's lowest value", "its highest"),
             "The number is the mean inside the objects' masks minus the mean outside, in standard "
             f"deviations of the channel over the image. The clearest answer, {answer:+.1f}, is "
             f"that of {where}. Above 1 objects stand out; if no channel reaches 0.5, the network "
@@ -240,8 +236,8 @@ def channel_findings(activities: Mapping[str, ChannelActivity]) -> tuple[str, ..
     ]
     if broken:
         findings.append(
-            f"values are infinite or no numbers in {', '.join(broken)}; try --precision fp32, and "
-            "if they stay, train again with a lower learning rate"
+            f"Values are infinite or NaN in {', '.join(broken)}: try --precision fp32, and if they "
+            "stay, train again with a lower --lr."
         )
     dead = [
         f"{name} ({activity.dead.float().mean():.0%} of {len(activity.dead)})"
@@ -251,9 +247,9 @@ def channel_findings(activities: Mapping[str, ChannelActivity]) -> tuple[str, ..
     if dead:
         images = next(iter(activities.values())).images
         findings.append(
-            f"many channels are dead, the same everywhere in {images} images, in "
-            f"{', '.join(dead)}; the learning rate may have been too high at the start, or the "
-            "network is larger than the data need"
+            f"Many channels are dead, the same everywhere in {images} images, in "
+            f"{', '.join(dead)}: the learning rate may have been too high at the start, or the "
+            "network is larger than the data need."
         )
     return tuple(findings)
 
@@ -263,12 +259,12 @@ def objectness_findings(look: MapPictures) -> tuple[str, ...]:
     values = look.subject.trace.objectness.float().sigmoid()
     low, high = float(values.min()), float(values.max())
     right = look.subject.record is not None and not look.objects and high < SURE
-    if not high - low < FLAT or right:  # not so with numbers that are none
+    if not high - low < FLAT or right:  # NaN is not below
         return ()
     return (
-        f"objectness is flat, {low:.2f} to {high:.2f} over the whole image: the RPN tells objects "
-        "from nothing; the weights may be untrained or those of other data, or the objects of "
-        "another size than they learnt",
+        f"Objectness is flat, {low:.2f} to {high:.2f} over the whole image: the RPN does not tell "
+        "objects from background; the weights may be untrained or those of other data, or the "
+        "objects of another size than they learnt.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Chapter 2, anchors: the boxes a network starts from, and which of them meet the objects."""
+"""The chapter of the anchors: the boxes a network starts from, and which meet the objects."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 from torchvision.ops import box_area
 
 from utils.drawing import Colour, panel
+from utils.inspection.anchor_advice import advice
 from utils.inspection.anchors import (
     AnchorLevel,
     BestAnchors,
     PositiveAnchors,
-    advice,
     anchor_levels,
     best_anchors,
     misfit,
@@ -21,12 +21,13 @@ from utils.inspection.anchors import (
 )
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT, PALE, POSITIVE, Canvas, Style
 from utils.inspection.chapter import Chapter, Figure, Key, Table
+from utils.inspection.roi_samples import spread
 from utils.inspection.subject import Subject
 from utils.inspection.training_trace import TrainingTrace
 
 # Of the anchors' sizes, smallest first; neither these nor FORCED mean anything on other pages.
 SIZE_COLOURS: tuple[Colour, ...] = (
-    (255, 165, 155), (160, 105, 250), (0, 180, 190), (245, 140, 20), (235, 50, 190),
+    (255, 165, 155), (160, 105, 250), (150, 215, 255), (245, 140, 20), (235, 50, 190),
 )  # fmt: skip
 FORCED: Colour = (215, 130, 255)
 OBJECT_KEYS = (Key(OBJECT, "labelled object"),)
@@ -146,9 +147,9 @@ def shapes_figure(subject: Subject, levels: Sequence[AnchorLevel], boxes: Tensor
         having = [place for place, level in enumerate(levels) if size in level.sizes]
         first = levels[having[0]]
         own = slice(first.sizes.index(size), None, len(first.sizes))  # of all ratios
-        canvas.boxes(here[having[0]][own], colour)
+        canvas.boxes(here[having[0]][own], colour, "dashed")
         where, shapes = (levels[place].name for place in having), map(sides, first.shapes[own])
-        keys.append(Key(colour, f"{', '.join(where)}: {', '.join(shapes)} px"))
+        keys.append(Key(colour, f"{', '.join(where)}: {', '.join(shapes)} px", "dashed"))
     height, width = subject.trace.size
     too_large = [f"{size:g}" for size in sizes if size > max(width, height)]
     anchors = subject.trace.anchors
@@ -167,7 +168,7 @@ def shapes_figure(subject: Subject, levels: Sequence[AnchorLevel], boxes: Tensor
 
 def counts_table(subject: Subject, taught: TrainingTrace, found: PositiveAnchors) -> Table:
     """How many anchors of each level are object, background, or ignored."""
-    low, high = thresholds(subject)
+    (low, high), sampler = thresholds(subject), subject.model.rpn.fg_bg_sampler
     labels, trace = taught.anchor_labels, subject.trace
     forced = torch.zeros_like(labels, dtype=torch.bool)
     forced[found.index[found.forced]] = True
@@ -183,8 +184,8 @@ def counts_table(subject: Subject, taught: TrainingTrace, found: PositiveAnchors
         ),
         f"An anchor is object from an IoU of {high:g} with one on, background below {low:g}, and "
         f"ignored in between; but the best anchor of an object is taught as object also below "
-        f"{high:g}. The loss takes {subject.model.rpn.fg_bg_sampler.batch_size_per_image} of them "
-        "at random, at most half of them objects.",
+        f"{high:g}. The loss takes {sampler.batch_size_per_image} of them at random, at most "
+        f"{sampler.positive_fraction:.0%} of them objects.",
     )  # fmt: skip
 
 
@@ -195,15 +196,15 @@ def positives_figure(
     canvas, high = Canvas(subject.input_pixels, dim=DIM), thresholds(subject)[1]
     anchors, drawn = subject.trace.anchors[found.index], taught.sampled_anchors[0][found.index]
     keys = [Key(OBJECT, "object: number, class, count of its anchors")]
-    # Of another colour, as the dashes of boxes that share an edge add up to a solid line.
     kinds: tuple[tuple[Tensor, Colour, Style, str], ...] = (
         (~drawn, PALE, "dotted", "not in the loss"),
         (drawn & found.forced, FORCED, "dashed", f"anchor below {high:g}, but the best there is"),
-        (drawn & ~found.forced, POSITIVE, "solid", f"anchor of IoU {high:g} or more"),
+        (drawn & ~found.forced, POSITIVE, "dashed", f"anchor of IoU {high:g} or more"),
     )
     for chosen, colour, style, text in kinds:
         if chosen.any():
-            canvas.boxes(evenly(anchors[chosen], MOST_POSITIVES), colour, style, width=2)
+            boxes = anchors[chosen]
+            canvas.boxes(boxes[spread(len(boxes), MOST_POSITIVES)], colour, style, width=2)
             keys.append(Key(colour, text, style))
     counts = found.object.bincount(minlength=len(names)).tolist()
     for box, name, count in zip(taught.target["boxes"], names, counts, strict=True):
@@ -225,11 +226,12 @@ def negatives_figure(subject: Subject, taught: TrainingTrace) -> Figure:
     canvas, anchors = Canvas(subject.input_pixels, dim=DIM), subject.trace.anchors
     ignored = torch.where(taught.anchor_labels == -1)[0]
     background = torch.where(taught.sampled_anchors[1])[0]
-    some, others = evenly(background, MOST_OTHERS), evenly(ignored, MOST_OTHERS // 3)
-    canvas.boxes(anchors[some], NEGATIVE, width=2)
+    some = background[spread(len(background), MOST_OTHERS)]
+    others = ignored[spread(len(ignored), MOST_OTHERS // 3)]
+    canvas.boxes(anchors[some], NEGATIVE, "dashed", width=2)
     canvas.boxes(anchors[others], NEUTRAL, "dotted", width=2)
     canvas.boxes(boxes := taught.target["boxes"], OBJECT)
-    keys = (Key(NEGATIVE, "background, in the loss"), *OBJECT_KEYS[: len(boxes)])
+    keys = (Key(NEGATIVE, "background, in the loss", "dashed"), *OBJECT_KEYS[: len(boxes)])
     if len(ignored):
         keys += (Key(NEUTRAL, f"ignored: IoU {low:g} to {high:g}", "dotted"),)
     return Figure(
@@ -293,8 +295,3 @@ def sides(box: Tensor) -> str:
     """Width and height of a box."""
     width, height = (box[2:] - box[:2]).tolist()
     return f"{width:.0f}x{height:.0f}"
-
-
-def evenly(values: Tensor, most: int) -> Tensor:
-    """At most so many of the values, evenly spread."""
-    return values[torch.linspace(0, len(values) - 1, min(most, len(values))).long()]

@@ -1,4 +1,4 @@
-"""The box head's part of the fifth chapter: from proposals to the boxes that are found."""
+"""The box head's part of the chapter on the heads: from proposals to the boxes that are found."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from nets.contract import are_shown
 from utils.charts import histogram
 from utils.drawing import text_font
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT, PALE, POSITIVE
 from utils.inspection.chapter import INK, Figure, Key, Table
 from utils.inspection.chapters.cards import card, grid
 from utils.inspection.close_up import close_up
-from utils.inspection.detections import SAME_PLACE, DetectionSteps, are_shown, spread
+from utils.inspection.detections import SAME_PLACE, DetectionSteps, distinct
 from utils.inspection.subject import Subject
 from utils.inspection.suppression import NOBODY
 from utils.prediction.threshold_text import thresholds_in_words
@@ -211,7 +212,7 @@ def _removed_table(
 def shown_proposals(subject: Subject, steps: DetectionSteps) -> Tensor:
     """The surest proposals at different places, int64."""
     best = steps.scores[:, 1:].max(dim=1).values
-    return spread(subject.trace.proposals, best, len(LETTERS))
+    return distinct(subject.trace.proposals, best, len(LETTERS))
 
 
 def _bars(scores: Tensor, classes: Sequence[str]) -> Image.Image:

@@ -10,11 +10,11 @@ from PIL import Image
 
 from nets.anchors import sizes_of
 from nets.mask_rcnn import input_size
+from utils.charts import bar_chart, histogram
 from utils.data.channels import rgb_view
 from utils.data.records import ImageRecord
 from utils.doctor.network_view import NetworkView
 from utils.doctor.object_checks import class_counts, network_sizes
-from utils.doctor.page import draw_charts
 from utils.inspection.canvas import SIDE
 from utils.inspection.chapter import Chapter, Figure, Table
 from utils.inspection.chapters.input_figures import augmentation_figure, input_figure
@@ -34,7 +34,7 @@ def data_chapter(subject: Subject) -> Chapter:
     """What of the data reaches the network."""
     objects, pixels = labelled_objects(subject), rgb_view(subject.pixels)
     seen = [one for one in objects if one.crop is not None]
-    taught = [one for one in objects if one.lesson is not None]
+    taught = [one for one in objects if one.taught_mask is not None]
     parts: list[Figure | Table] = []
     if seen:
         parts += [objects_figure(pixels, seen), classes_figure(pixels, seen)]
@@ -66,7 +66,7 @@ def _introduction(subject: Subject, objects: Sequence[LabelledObject]) -> str:
             f"is. If there are objects in it, label them or leave the image out. {way}"
         )
     several = f"{len(objects)} objects are" if len(objects) > 1 else "One object is"
-    left_out = sum(one.lesson is None for one in objects)
+    left_out = sum(one.taught_mask is None for one in objects)
     less = f"; {left_out} of them, crowds or without a pixel, are not taught" if left_out else ""
     return f"{several} labelled in this image{less}. {way}"
 
@@ -76,7 +76,7 @@ def _table(subject: Subject, objects: Sequence[LabelledObject]) -> Table:
     rows = [
         (
             str(one.number), one.name, size_text(one.size()), f"{one.pixels:,}",
-            size_text(one.size(scale)), f"{one.best_iou:.3f}" if one.lesson else "not taught",
+            size_text(one.size(scale)), f"{one.best_iou:.3f}" if one.taught_mask else "not taught",
         )
         for one in objects
     ]  # fmt: skip
@@ -100,30 +100,37 @@ def _charts(subject: Subject) -> list[Figure]:
     for number, record in enumerate(data.images):
         images["this image" if number == subject.number else "other images"].append(record)
     parts = {name: replace(data, images=tuple(some)) for name, some in images.items() if some}
-    counts, sizes, *_ = (
-        chart.resize((SIDE, SIDE * chart.height // chart.width), Image.Resampling.LANCZOS)
-        for chart in draw_charts(parts, view)
-    )
-    found = sorted(size for some in network_sizes(data, view).values() for size in some)
+    sizes = {
+        name: [size for of_class in network_sizes(part, view).values() for size in of_class]
+        for name, part in parts.items()
+    }
+    found = sorted(size for part in sizes.values() for size in part)
     if not found:
         return []
+    counts, total = {name: class_counts(part) for name, part in parts.items()}, class_counts(data)
+    names = sorted(data.classes, key=lambda name: -total[name])
+    bars = {part: [of_class[name] for name in names] for part, of_class in counts.items()}
     smallest, largest = view.anchors[0], view.anchors[-1]
     small, large = sum(size < smallest for size in found), sum(size > largest for size in found)
-    (most, number), *others = class_counts(data).most_common()
+    (most, number), *others = total.most_common()
     listing = f"all are {most}"
     if others:
         least, fewest = others[-1]
         listing = f"most are {most} ({number:,}), fewest {least} ({fewest:,})"
     return [
         Figure(
-            "counts", "Objects per class: is there enough of each to learn and to judge?", counts,
+            "counts", "Objects per class: is there enough of each to learn and to judge?",
+            _shrunk(bar_chart("Objects per class", names, bars)),
             f"{len(found):,} objects in {len(data.images):,} images of this part; "
             f"{listing}. Below some ten objects a class is hardly "
             "learned and its AP says little: label more, or train with --balance-classes.",
         ),
         Figure(
             "sizes", "Object sizes: do they lie between the smallest and the largest anchor?",
-            sizes,
+            _shrunk(histogram(
+                "Object sizes in the network's input", "square root of the box's area, pixels",
+                sizes, log=True, marks=view.anchors, marks_name="- - the network's anchors",
+            )),
             f"To the network, objects are {found[0]:.3g} to {found[-1]:.3g} pixels large, "
             f"{median(found):.3g} in the median; {small} are below its smallest anchor "
             f"({smallest:g}), {large} above its largest ({largest:g}). "
@@ -131,3 +138,8 @@ def _charts(subject: Subject) -> list[Figure]:
                if small or large else "So there is an anchor for each."),
         ),
     ]  # fmt: skip
+
+
+def _shrunk(chart: Image.Image) -> Image.Image:
+    size = SIDE, SIDE * chart.height // chart.width
+    return chart.resize(size, Image.Resampling.LANCZOS)

@@ -1,9 +1,8 @@
-"""The fifth chapter: from proposals to detections, step by step, and what the image costs."""
+"""The heads' chapter: from proposals to detections, step by step, and what the image costs."""
 
 from __future__ import annotations
 
-from torchvision.ops import box_iou
-
+from nets.contract import are_shown
 from utils.inspection.chapter import Chapter, Figure, Table
 from utils.inspection.chapters.box_head import (
     class_scores,
@@ -14,15 +13,9 @@ from utils.inspection.chapters.box_head import (
 )
 from utils.inspection.chapters.losses import loss_parts
 from utils.inspection.chapters.mask_head import masks, result
-from utils.inspection.detections import (
-    SAME_PLACE,
-    DetectionSteps,
-    are_shown,
-    counterparts,
-    detection_steps,
-)
+from utils.inspection.detections import DetectionSteps, detection_steps
+from utils.inspection.evidence import Evidence, gather_evidence
 from utils.inspection.subject import Subject
-from utils.inspection.suppression import NOBODY
 
 INTRODUCTION = (
     "The heads look at each proposal. The box head says which class is in it, with a score, and "
@@ -35,8 +28,9 @@ MOST_NAMED = 3
 
 def heads_chapter(subject: Subject) -> Chapter:
     """Class scores, refinement, removal, suppression, masks, result and losses of the image."""
-    steps = detection_steps(subject.model.roi_heads, subject.trace)
-    taught = subject.training
+    evidence = gather_evidence(subject) if subject.record else None
+    heads, taught = subject.model.roi_heads, subject.training
+    steps = evidence.detected if evidence else detection_steps(heads, subject.trace)
     introduction = INTRODUCTION
     parts: list[Figure | Table | None] = []
     if len(steps.scores):
@@ -45,20 +39,21 @@ def heads_chapter(subject: Subject) -> Chapter:
         parts += [*suppression(subject, steps), masks(subject)]
     else:
         introduction += " In this image there is no proposal, so they have nothing to look at."
-    parts.append(result(subject))
+    parts.append(result(subject, evidence))
     if taught is None:
         introduction += " The picture has no labels, so there are no losses to show."
     else:
         parts += loss_parts(subject, taught)
     return Chapter(
         "heads", "The heads: which objects, where, and their masks", introduction,
-        tuple(part for part in parts if part is not None), findings(subject, steps),
+        tuple(part for part in parts if part is not None), findings(subject, steps, evidence),
     )  # fmt: skip
 
 
-def findings(subject: Subject, steps: DetectionSteps) -> tuple[str, ...]:
+def findings(subject: Subject, steps: DetectionSteps, evidence: Evidence | None) -> tuple[str, ...]:
     """What should be looked at first."""
-    return (*_not_shown(subject, steps), *_cut(subject, steps), *_against_labels(subject))
+    against_labels = _against_labels(evidence) if evidence else ()
+    return (*_not_shown(subject, steps), *_cut(subject, steps), *against_labels)
 
 
 def _not_shown(subject: Subject, steps: DetectionSteps) -> list[str]:
@@ -95,37 +90,23 @@ def _cut(subject: Subject, steps: DetectionSteps) -> list[str]:
     ]
 
 
-def _against_labels(subject: Subject) -> list[str]:
-    """Labelled objects that are taken for another class or not found, and detections beside all."""
-    taught, found = subject.training, subject.trace.detections
-    if taught is None:
-        return []
-    shown = are_shown(found["scores"], found["labels"], subject.weights.thresholds)
-    boxes, scores, labels = (found[name][shown] for name in ("boxes", "scores", "labels"))
-    wanted = taught.target["labels"]
-    own, other = counterparts(taught.target["boxes"], wanted, boxes, labels)
+def _against_labels(evidence: Evidence) -> list[str]:
+    """Labelled objects that are taken for another class or not found, and wrong detections, by the
+    verdicts of test.py."""
+    errors, prediction = evidence.errors, evidence.seen.prediction
     texts = []
-    taken = (own == NOBODY) & (other != NOBODY)
-    for place in taken.nonzero()[:, 0].tolist()[:MOST_NAMED]:
-        by = int(other[place])
-        asked, said = (subject.classes[int(i) - 1] for i in (wanted[place], labels[by]))
+    taken = [one for one in errors.objects if one.kind == "wrong class"]
+    for one in taken[:MOST_NAMED]:
+        assert one.other is not None
+        predicted = evidence.classes[int(prediction["labels"][one.other]) - 1]
         texts.append(
-            f"Labelled object {place + 1}, {asked}, is taken for {said} with a score of "
-            f"{scores[by]:.2f}: a wrong label, or classes that look alike to the network."
+            f"Labelled object {evidence.name(one.index)} is taken for {predicted} with a score of "
+            f"{prediction['scores'][one.other]:.2f}: a wrong label, or classes that look alike to "
+            "the network."
         )
-    if int(taken.sum()) > MOST_NAMED:
-        texts.append(f"{int(taken.sum()) - MOST_NAMED} more are taken for another class.")
-    missed = int(((own == NOBODY) & (other == NOBODY)).sum())
-    if missed:
-        texts.append(
-            f"{missed} of {len(wanted)} labelled objects have no shown detection that overlaps "
-            f"them by an IoU of {SAME_PLACE:g}; 'tools.inspect explain' says why."
-        )
-    over = box_iou(boxes, taught.target["boxes"])
-    alone = int((over < SAME_PLACE).all(dim=1).sum())
-    if alone:
-        texts.append(
-            f"{alone} of {len(boxes)} shown detections overlap no labelled object by an IoU of "
-            f"{SAME_PLACE:g}: false alarms, or objects without a label."
-        )
+    if len(taken) > MOST_NAMED:
+        texts.append(f"{len(taken) - MOST_NAMED} more are taken for another class.")
+    kinds = {one.kind for one in errors.objects} | {one.kind for one in errors.detections}
+    if kinds - {"found", "correct", "ignored"}:
+        texts.append(f"{evidence.summary} 'tools.inspect explain' says why.")
     return texts

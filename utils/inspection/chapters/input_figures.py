@@ -19,6 +19,7 @@ from utils.data.transforms import train_transforms
 from utils.drawing import draw_objects, instance_colour, panel, target_objects
 from utils.inspection.canvas import NEUTRAL, OBJECT, Canvas
 from utils.inspection.chapter import Figure, Key
+from utils.inspection.chapters.cards import stacked
 from utils.inspection.chapters.label_figures import TWO, fitted, row_of, size_text
 from utils.inspection.close_up import SLIM, CloseUp, around
 from utils.inspection.label_faults import LEAST_SIDE
@@ -71,17 +72,8 @@ def input_figure(subject: Subject, objects: Sequence[LabelledObject]) -> Figure:
                 Key(OBJECT, "below: outline of its mask"), *keys]  # fmt: skip
     return Figure(
         "input", "The network's input: are the objects still large enough to be seen?",
-        _stacked(rows), text, tuple(keys),
+        stacked(rows), text, tuple(keys),
     )  # fmt: skip
-
-
-def _stacked(rows: Sequence[Image.Image]) -> Image.Image:
-    width, height = max(row.width for row in rows), sum(row.height for row in rows)
-    sheet, top = Image.new("RGB", (width, height), "white"), 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    return sheet
 
 
 def _times(scale: float) -> str:
@@ -111,8 +103,8 @@ def _whole(subject: Subject, objects: Sequence[LabelledObject]) -> list[Image.Im
 
 def _close(subject: Subject, one: LabelledObject) -> list[Image.Image]:
     """An object in the image, and in the network's input."""
-    assert one.lesson is not None
-    seen, mask, (x, y) = subject.trace, one.lesson.mask, one.lesson.corner
+    assert one.taught_mask is not None
+    seen, mask, (x, y) = subject.trace, one.taught_mask.mask, one.taught_mask.corner
     left = np.zeros(seen.size, bool)
     left[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
     pictures = []
@@ -127,8 +119,8 @@ def _close(subject: Subject, one: LabelledObject) -> list[Image.Image]:
 
 
 def _close_captions(subject: Subject, one: LabelledObject) -> list[str]:
-    assert one.lesson is not None
-    size, left = size_text(one.size(subject.trace.scale)), int(one.lesson.mask.sum())
+    assert one.taught_mask is not None
+    size, left = size_text(one.size(subject.trace.scale)), int(one.taught_mask.mask.sum())
     return [
         f"object {one.number} in the image: {size_text(one.size())} px, mask {one.pixels:,} px",
         f"in the input: {size} px, mask {left:,} px" if left

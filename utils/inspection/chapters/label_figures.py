@@ -153,12 +153,12 @@ def _compared(
     pixels: np.ndarray, one: LabelledObject, place: Region, close: bool = False
 ) -> Image.Image:
     """An object with what 28x28 numbers lose of it, or the one place of it."""
-    assert one.lesson is not None
+    assert one.taught_mask is not None
     region = place if close else around([one.box], pixels.shape[1::-1], SLIM)
     picture = CloseUp(pixels, region, THREE, DIM)
     lost, more = one.differing()
     if close:
-        picture.outline(one.lesson.best_mask(), POSITIVE, 5)  # wider, as both often run together
+        picture.outline(one.taught_mask.best_mask(), POSITIVE, 5)  # wider, as both run together
     picture.outline(one.mask(), OBJECT, 2)
     picture.mask(lost, NEGATIVE, 0.85)
     picture.mask(more, POSITIVE, 0.85)

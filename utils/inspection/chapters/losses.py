@@ -1,4 +1,4 @@
-"""The losses' part of the fifth chapter: what the image costs, and which RoIs cost most."""
+"""The losses' part of the chapter on the heads: how large they are, and which RoIs' highest."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from nets.losses import LOSSES
-from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT, POSITIVE
+from utils.inspection.canvas import NEGATIVE, OBJECT, POSITIVE
 from utils.inspection.chapter import Figure, Key, Table
 from utils.inspection.chapters.cards import NARROW, card, grid, map_at, stacked
 from utils.inspection.close_up import close_up
-from utils.inspection.detections import refined_boxes, spread
+from utils.inspection.detections import SAME_PLACE, distinct, refined_boxes
 from utils.inspection.heat_map import colour_scale
 from utils.inspection.subject import Subject
 from utils.inspection.training_trace import TrainingTrace
@@ -26,12 +26,12 @@ MEANINGS = {
 }
 MOST = 6
 WIDE_SIDE, SIDE = 330, 160
-LEAST_SHARE = 0.05  # of the highest: what costs less is not shown
-WORST = "of those that overlap by more than half only the one that costs most"
+LEAST_SHARE = 0.05  # of the highest: what is lower is not shown
+WORST = f"of those that overlap by an IoU above {SAME_PLACE:g} only the one with the highest"
 
 
 def loss_parts(subject: Subject, taught: TrainingTrace) -> tuple[Figure | Table, ...]:
-    """The five losses of the image, and the RoIs that cost most of three of them."""
+    """The five losses of the image, and the RoIs with the highest of three of them."""
     figures = (
         class_costs(subject, taught), box_costs(subject, taught), mask_costs(subject, taught)
     )  # fmt: skip
@@ -49,17 +49,18 @@ def loss_table(taught: TrainingTrace) -> Table:
     worst = max(taught.losses, key=taught.losses.__getitem__)
     text = (
         f"What training on this image would make smaller: their sum, {total:.3f}. The largest is "
-        f"{worst}. The box head's and the mask head's are means over {len(taught.rois)} boxes "
-        f"(RoIs) that are drawn for training, {len(taught.positive)} of them on objects; the "
-        "pictures below show which of these cost most. Compare with other images, and with "
-        "val/loss in TensorBoard: a much higher loss marks a hard image or a wrong label."
+        f"{worst}. The box head's are means over {len(taught.rois)} RoIs, the boxes that are drawn "
+        f"for training, the mask head's over the {len(taught.positive)} positive ones, which are "
+        "on objects; the pictures below show those with the highest loss. Compare with other "
+        "images, and with val/loss in TensorBoard: a much higher loss marks a hard image or a "
+        "wrong label."
     )
     return Table("The five losses of this image", ("loss", "value", "share", "what it is"),
                  rows, text)  # fmt: skip
 
 
 def class_costs(subject: Subject, taught: TrainingTrace) -> Figure | None:
-    """The RoIs whose class is taken most wrongly; None without RoIs."""
+    """The RoIs whose class is predicted worst; None without RoIs."""
     losses = taught.class_losses().float()
     places = _worst(taught.rois, losses)
     if not places:
@@ -68,35 +69,36 @@ def class_costs(subject: Subject, taught: TrainingTrace) -> Figure | None:
     names = ("background", *subject.classes)
     cards = []
     for place in places:
-        asked, said = int(taught.roi_labels[place]), int(scores[place].argmax())
+        label, predicted = int(taught.roi_labels[place]), int(scores[place].argmax())
         canvas = close_up(subject.input_pixels, WIDE_SIDE, [taught.rois[place]])
         canvas.boxes(taught.target["boxes"], OBJECT, width=2)
-        canvas.box(taught.rois[place], POSITIVE if asked else NEGATIVE)
-        text = f"loss {losses[place]:.2f}: asked for {names[asked]} ({scores[place, asked]:.2f})"
-        text += f", said {names[said]} ({scores[place, said]:.2f})" if said != asked else ""
+        canvas.box(taught.rois[place], POSITIVE if label else NEGATIVE, "dashed")
+        text = f"loss {losses[place]:.2f}: label {names[label]} ({scores[place, label]:.2f})"
+        if predicted != label:
+            text += f", predicted {names[predicted]} ({scores[place, predicted]:.2f})"
         if len(taught.target["boxes"]):
             over = box_iou(taught.rois[place][None], taught.target["boxes"]).max()
             text += f"; IoU {over:.2f} with an object"
         cards.append(card([canvas.picture()], text))
     text = (
         f"{_share(losses, places, 'loss_classifier', taught)} In brackets is the "
-        "probability that the network gives. An RoI with an IoU near 0.5 is a border case and may "
-        "cost something. Where the label is plainly right the network has more to learn; where the "
-        "network is, the label is wrong or missing."
+        "probability that the network gives. An RoI with an IoU near 0.5 is a border case, and "
+        "some loss is normal. Where the label is plainly right the network has more to learn; "
+        "where the prediction is, the label is wrong or missing."
     )
     keys = (
-        Key(POSITIVE, "RoI taught as an object"),
-        Key(NEGATIVE, "RoI taught as background"),
+        Key(POSITIVE, "RoI taught as an object", "dashed"),
+        Key(NEGATIVE, "RoI taught as background", "dashed"),
         Key(OBJECT, "labelled object"),
     )
     return Figure(
-        "class-costs", "Which RoIs cost most for their class: who is right, label or network?",
+        "class-costs", "The RoIs of the highest class loss: which is right, label or prediction?",
         grid(cards, 3), text, keys,
     )  # fmt: skip
 
 
 def box_costs(subject: Subject, taught: TrainingTrace) -> Figure | None:
-    """The RoIs that are moved most wrongly; None without positive RoIs."""
+    """The RoIs whose box is predicted worst; None without positive RoIs."""
     losses = taught.box_losses().float()
     places = _worst(taught.rois, losses)
     if not places:
@@ -105,35 +107,35 @@ def box_costs(subject: Subject, taught: TrainingTrace) -> Figure | None:
     moved = refined_boxes(heads, taught.box_regression, taught.rois, size)
     cards = []
     for place in places:
-        roi, said = taught.rois[place], moved[place, taught.roi_labels[place]]
-        asked = taught.target["boxes"][taught.roi_objects[place]]
-        canvas = close_up(subject.input_pixels, WIDE_SIDE, [roi, said, asked])
-        canvas.box(asked, OBJECT)
-        canvas.box(said, POSITIVE)
-        canvas.box(roi, NEUTRAL, "dashed")
-        before, after = (box_iou(asked[None], box[None]).item() for box in (roi, said))
+        roi, predicted = taught.rois[place], moved[place, taught.roi_labels[place]]
+        label = taught.target["boxes"][taught.roi_objects[place]]
+        canvas = close_up(subject.input_pixels, WIDE_SIDE, [roi, predicted, label])
+        canvas.box(label, OBJECT)
+        canvas.box(predicted, POSITIVE)
+        canvas.box(roi, POSITIVE, "dashed")
+        before, after = (box_iou(label[None], box[None]).item() for box in (roi, predicted))
         name = subject.classes[int(taught.roi_labels[place]) - 1]
         text = (
             f"loss {losses[place]:.2f}, {name}: IoU with the label {before:.2f}, then {after:.2f}"
         )
         cards.append(card([canvas.picture()], text))
     text = (
-        f"{_share(losses, places, 'loss_box_reg', taught)} Good is a blue box on the green one; "
-        "where it stays with the yellow one the head has not learned to move it, and where the "
-        "green one does not fit the object the label is wrong."
+        f"{_share(losses, places, 'loss_box_reg', taught)} Good is a solid blue box on the "
+        "green one; where it stays with the dashed one the head has not learned to move it, and "
+        "where the green one does not fit the object the label is wrong."
     )
     keys = (
-        Key(NEUTRAL, "RoI", "dashed"), Key(POSITIVE, "where it is moved"),
-        Key(OBJECT, "where it should be: labelled box"),
+        Key(POSITIVE, "RoI", "dashed"), Key(POSITIVE, "predicted: where it is moved"),
+        Key(OBJECT, "labelled box: where it should be"),
     )  # fmt: skip
     return Figure(
-        "box-costs", "Which RoIs cost most for their box: does blue lie on green?",
+        "box-costs", "The RoIs of the highest box loss: does solid blue lie on green?",
         grid(cards, 3), text, keys,
     )  # fmt: skip
 
 
 def mask_costs(subject: Subject, taught: TrainingTrace) -> Figure | None:
-    """The RoIs whose masks are most wrong; None without positive RoIs."""
+    """The RoIs whose mask is predicted worst; None without positive RoIs."""
     losses, rois = taught.mask_losses(), taught.rois[taught.positive]
     places = _worst(rois, losses)
     if not places:
@@ -142,10 +144,11 @@ def mask_costs(subject: Subject, taught: TrainingTrace) -> Figure | None:
     cards = []
     for place in places:
         canvas = close_up(subject.input_pixels, SIDE, [rois[place]], NARROW)
-        said = taught.mask_logits[place, labels[place]].float().sigmoid()
-        maps = [map_at(canvas, one.float().numpy(), rois[place]) for one in (targets[place], said)]
-        canvas.box(rois[place], POSITIVE, width=2)
-        wrong = ((said >= 0.5) != (targets[place] >= 0.5)).float().mean()
+        predicted = taught.mask_logits[place, labels[place]].float().sigmoid()
+        masks = targets[place], predicted
+        maps = [map_at(canvas, one.float().numpy(), rois[place]) for one in masks]
+        canvas.box(rois[place], POSITIVE, "dashed", width=2)
+        wrong = ((predicted >= 0.5) != (targets[place] >= 0.5)).float().mean()
         name = subject.classes[int(labels[place]) - 1]
         text = (
             f"loss {losses[place]:.2f}, {name}: {wrong:.0%} of the points on the wrong side of 0.5"
@@ -154,25 +157,25 @@ def mask_costs(subject: Subject, taught: TrainingTrace) -> Figure | None:
     sheet = grid(cards, 2)
     scale = colour_scale(min(sheet.width, 400), "0: not the object", "1: the object")
     text = (
-        f"{_share(losses, places, 'loss_mask', taught)} Of each: the RoI, the mask asked for, the "
-        "mask said. Rims cost something always; a part that only one of both has is either missed "
-        "by the network or drawn wrongly in the label."
+        f"{_share(losses, places, 'loss_mask', taught)} Of each: the RoI, the mask that is "
+        "labelled, the mask predicted. Some loss along the rim is normal; a region in only one of "
+        "the two masks was missed or mislabelled."
     )
     return Figure(
-        "mask-costs", "Which RoIs cost most for their mask: asked (middle) against said (right)",
-        stacked([sheet, scale]), text, (Key(POSITIVE, "RoI taught as an object"),),
+        "mask-costs", "The RoIs of the highest mask loss: labelled (middle), predicted (right)",
+        stacked([sheet, scale]), text, (Key(POSITIVE, "RoI taught as an object", "dashed"),),
     )  # fmt: skip
 
 
 def _worst(rois: Tensor, losses: Tensor) -> list[int]:
-    """The RoIs that cost most, at different places."""
-    costly = (losses > LEAST_SHARE * max(losses.tolist(), default=0)).nonzero()[:, 0]
-    return costly[spread(rois[costly], losses[costly], MOST)].tolist()
+    """The RoIs with the highest loss, at different places."""
+    high = (losses > LEAST_SHARE * max(losses.tolist(), default=0)).nonzero()[:, 0]
+    return high[distinct(rois[high], losses[high], MOST)].tolist()
 
 
 def _share(losses: Tensor, places: Sequence[int], name: str, taught: TrainingTrace) -> str:
     part = float(losses[places].sum() / losses.sum())
     return (
         f"{name} is {taught.losses[name]:.3f}, the mean over {len(losses)} RoIs. Shown are the "
-        f"{len(places)} that cost most ({WORST}); they make {part:.0%} of the sum."
+        f"{len(places)} with the highest loss ({WORST}); they make {part:.0%} of the sum."
     )

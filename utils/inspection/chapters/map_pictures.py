@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from utils.drawing import DrawnObject, panel, recorded_objects
 from utils.inspection.canvas import OBJECT, Canvas
 from utils.inspection.chapter import Key
+from utils.inspection.chapters.cards import stacked
 from utils.inspection.feature_maps import object_cover, own_maps
-from utils.inspection.heat_map import colour_scale, heat_map
+from utils.inspection.heat_map import NOT_FINITE, colour_scale, heat_map
 from utils.inspection.subject import Subject
 from utils.inspection.trace import Maps
 
@@ -24,7 +25,6 @@ WIDTH, GAP = 960, 6
 LEAST_HEIGHT = 90  # of a very wide image fewer stand side by side
 TALLEST = 1.4  # times as high as wide
 OUTLINED = 20  # more boxes would hide the maps
-NOT_FINITE = (0, 255, 0)  # as heat maps paint it
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class MapPictures:
             most = f" (the {OUTLINED} largest of {count})" if count > OUTLINED else ""
             keys.append(Key(OBJECT, f"labelled object{most}"))
         if not all(values.isfinite().all() for values in shown):
-            keys.append(Key(NOT_FINITE, "infinite or not a number", "area"))
+            keys.append(Key(NOT_FINITE, "infinite or NaN", "area"))
         return tuple(keys)
 
     def _shown(self, columns: int) -> tuple[int, int]:
@@ -126,17 +126,11 @@ class MapPictures:
         return cell
 
 
-def grid(
+def map_panel(
     pictures: Sequence[Image.Image], captions: Sequence[str], columns: int, low: str, high: str
 ) -> Image.Image:
     """Pictures with their captions, and below them what the darkest and lightest colour mean."""
-    maps = panel(pictures, captions, columns)
-    scale = colour_scale(WIDTH // 2, low, high)
-    size = max(maps.width, scale.width + 2 * GAP), maps.height + scale.height + GAP
-    sheet = Image.new("RGB", size, "white")
-    sheet.paste(maps, (0, 0))
-    sheet.paste(scale, (GAP, maps.height + GAP))
-    return sheet
+    return stacked([panel(pictures, captions, columns), colour_scale(WIDTH // 2, low, high)])
 
 
 def wide(columns: int) -> int:

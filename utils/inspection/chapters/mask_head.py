@@ -1,4 +1,4 @@
-"""The mask head's part of the fifth chapter: from 28x28 numbers to outlines, and the result."""
+"""The mask head's part of the heads' chapter: from 28x28 numbers to outlines, and the result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from nets.contract import chosen
+from nets.contract import are_shown, chosen
 from nets.mask_paste import paste_masks
 from utils.data.channels import rgb_view
 from utils.drawing import (
@@ -24,13 +24,13 @@ from utils.inspection.canvas import NEUTRAL, PALE, POSITIVE, Canvas
 from utils.inspection.chapter import Figure, Key
 from utils.inspection.chapters.cards import NARROW, card, grid, map_at, stacked
 from utils.inspection.close_up import close_up
-from utils.inspection.detections import are_shown
+from utils.inspection.evidence import Evidence
 from utils.inspection.heat_map import colour_scale
 from utils.inspection.subject import Subject
 
 MOST_MASKS, COLUMNS, SIDE = 6, 2, 250
 LOW, MIDDLE, HIGH = 0.25, 0.5, 0.75  # a pixel is the object's from the middle on
-MOST_DASHED = 5
+MOST_DOTTED = 5
 WIDE = 1.3  # width to height from which pictures lie below each other
 RESULT_SIDE, HALF_SIDE = 960, 540
 
@@ -86,13 +86,13 @@ def masks(subject: Subject) -> Figure | None:
     )  # fmt: skip
 
 
-def result(subject: Subject) -> Figure:
-    """What predict.py draws, beside the labels if there are any."""
+def result(subject: Subject, evidence: Evidence | None) -> Figure:
+    """What predict.py draws, beside the labels and held against them if there are any."""
     prediction, classes = subject.trace.prediction, subject.classes
     is_shown = _are_shown(subject)
     shown, doubtful = chosen(prediction, is_shown), chosen(prediction, ~is_shown)
     height, width = subject.pixels.shape[:2]
-    columns = 1 if subject.record is None or width > WIDE * height else 2
+    columns = 1 if evidence is None or width > WIDE * height else 2
     scale = (RESULT_SIDE if columns == 1 else HALF_SIDE) / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     objects = predicted_objects(shown, classes)
@@ -101,26 +101,25 @@ def result(subject: Subject) -> Figure:
     canvas = Canvas(np.asarray(drawn), max(size))
     for i, one in enumerate(objects):
         canvas.box([edge * scale for edge in one.box], instance_colour(i), text=one.text, width=2)
-    for one in predicted_objects(doubtful, classes)[:MOST_DASHED]:
-        canvas.box([edge * scale for edge in one.box], PALE, "dashed", one.text, width=2)
+    for one in predicted_objects(doubtful, classes)[:MOST_DOTTED]:
+        canvas.box([edge * scale for edge in one.box], PALE, "dotted", one.text, width=2)
     pictures = [canvas.picture()]
-    captions = [f"found and sure enough: {len(objects)}"]
-    if subject.record is not None:
-        labelled = recorded_objects(subject.record, classes)
+    captions = [f"detections above their threshold: {len(objects)}"]
+    if evidence is not None:
+        labelled = recorded_objects(evidence.record, classes)
         pictures.append(draw_objects(subject.pixels, labelled, size))
         captions.append(f"labelled: {len(labelled)}")
     count = len(doubtful["labels"])
-    more = f", the surest {MOST_DASHED} of them" if count > MOST_DASHED else ""
+    more = f", the surest {MOST_DOTTED} of them" if count > MOST_DOTTED else ""
     text = (
         f"Drawn solid, as by predict.py, is what reaches the score threshold of its class: "
-        f"{len(objects)} of {len(prediction['labels'])} detections. Dashed is what does not{more}. "
-        "A dashed box on an object says that the threshold is too high for it, or that the network "
-        "needs more such examples; a solid one beside all objects is a false alarm, or something "
-        "that was not labelled."
+        f"{len(objects)} of {len(prediction['labels'])} detections. Dotted is what does not{more}. "
+        "A dotted box on an object says that the threshold is too high for it, or that the network "
+        f"needs more such examples.{f' {evidence.summary}' if evidence else ''}"
     )
-    keys = (Key(PALE, "detection below the threshold of its class", "dashed"),)
+    keys = (Key(PALE, "detection below the threshold of its class", "dotted"),)
     return Figure(
-        "result", "What is found in the end, and what was not sure enough to be shown",
+        "result", "What is detected in the end, and what was not sure enough to be shown",
         panel(pictures, captions, columns), text, keys if count else (),
     )  # fmt: skip
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from PIL import Image
@@ -11,19 +9,18 @@ from torch import Tensor
 from torchvision.ops import box_area, nms
 
 from utils.charts import line_chart
-from utils.drawing import instance_colour, panel
+from utils.drawing import Colour, panel
 from utils.inspection.canvas import NEGATIVE, OBJECT, PALE, POSITIVE, Canvas
 from utils.inspection.chapter import Chapter, Figure, Key, Table
+from utils.inspection.chapters.proposal_fits import fits
 from utils.inspection.close_up import close_up
+from utils.inspection.evidence import gather_evidence
 from utils.inspection.heat_map import colour_scale, coloured
 from utils.inspection.proposals import (
-    LOST,
     ProposalSteps,
     best_fits,
     data_boxes,
-    fits_by_step,
     level_counts,
-    lost_at,
     objectness_map,
     proposal_steps,
     recall_lines,
@@ -31,10 +28,12 @@ from utils.inspection.proposals import (
 from utils.inspection.subject import Subject
 
 SURE = 0.5  # objectness that says object
-FITS = 0.5  # IoU from which the box head is taught that a proposal is the object
-TOP, CROPS, REMOVED, OBJECTS, NAMED = 6, 3, 10, 20, 5  # shown at most
+TOP, CROPS, REMOVED = 6, 3, 10  # shown at most
+# Of the boxes that are moved, as many as are shown; unlike that of labelled objects.
+COLOURS: tuple[Colour, ...] = (
+    (255, 70, 70), (255, 160, 30), (80, 220, 255), (120, 120, 255), (255, 90, 230), (250, 250, 250)
+)  # fmt: skip
 ALIKE, APART = 0.5, 0.1  # IoU above which boxes, and crops, show the same again
-NEAR = 0.1  # IoU below which a proposal is not about the object
 INSIDE = 0.9  # of its area: a box of which less is left stuck out for all to see
 IMAGES = 5  # whose recall is measured together
 RIM, TINT = 0.25, 0.65  # how far around the image is shown, and how strong a heat map over it
@@ -49,8 +48,9 @@ INTRODUCTION = (
 
 def proposals_chapter(subject: Subject) -> Chapter:
     """From objectness to proposals, and whether these reach the labelled objects."""
-    steps = proposal_steps(subject.model.rpn, subject.trace)
-    objects, names = subject.object_boxes, subject.object_names
+    objects = subject.object_boxes
+    evidence = gather_evidence(subject) if len(objects) else None
+    steps = evidence.proposed if evidence else proposal_steps(subject.model.rpn, subject.trace)
     parts: list[Figure | Table] = [
         objectness_figure(subject, objects),
         *refinement_figure(subject, steps, objects),
@@ -59,8 +59,8 @@ def proposals_chapter(subject: Subject) -> Chapter:
         funnel_table(subject, steps),
     ]
     introduction, findings = INTRODUCTION, tuple[str, ...]()
-    if len(objects):
-        figure, table, findings = fits(subject, steps, objects, names)
+    if evidence:
+        figure, table, findings = fits(subject, evidence)
         parts += [figure, table]
     else:
         introduction += " This image has no labelled objects to hold them against."
@@ -74,7 +74,7 @@ def objectness_figure(subject: Subject, objects: Tensor) -> Figure:
     grey = np.asarray(Image.fromarray(subject.input_pixels).convert("L"))[..., None]
     tinted = TINT * coloured(sure.numpy(), 0, 1) + (1 - TINT) * grey
     canvas = Canvas(tinted.round().astype(np.uint8))
-    canvas.boxes(objects, OBJECT, "dashed")
+    canvas.boxes(objects, OBJECT)
     shown = canvas.picture()
     scale = colour_scale(shown.width, "0: background", "objectness 1: object")
     picture = Image.new("RGB", (shown.width, shown.height + scale.height + 6), "white")
@@ -100,13 +100,13 @@ def objectness_figure(subject: Subject, objects: Tensor) -> Figure:
 def refinement_figure(subject: Subject, steps: ProposalSteps, objects: Tensor) -> list[Figure]:
     """The surest valid anchors before and after they are moved; none if none is valid."""
     valid = torch.where(steps.large)[0]
-    anchors = subject.trace.anchors.float()[steps.anchors]  # bfloat16 of a network in it
+    anchors = subject.trace.anchors[steps.anchors]
     order = valid[nms(anchors[valid], steps.scores[valid], ALIKE)[:TOP]]
     if not len(order):
         return []
     before, after = anchors[order], steps.refined[order]
     canvas = _before_and_after(subject, before, after, steps.scores[order])
-    canvas.boxes(objects, OBJECT, "dashed")
+    canvas.boxes(objects, OBJECT)
     text = (
         f"The {len(order)} surest anchors, a colour each; those that overlap a surer one by an IoU "
         f"above {ALIKE} are left out. "
@@ -115,10 +115,10 @@ def refinement_figure(subject: Subject, steps: ProposalSteps, objects: Tensor) -
         first, last = (float(best_fits(boxes, objects)[0].mean()) for boxes in (before, after))
         text += f"Their mean IoU with a labelled object: {first:.2f} before, {last:.2f} after. "
     text += (
-        "Good: each solid box fits an object better than the dotted one of its colour; several may "
+        "Good: each solid box fits an object better than the dashed one of its colour; several may "
         "settle on one object. If they do not fit, the RPN needs more training."
     )
-    keys = Key(PALE, "anchor", "dotted"), Key(PALE, "as the RPN moves it, with its score")
+    keys = Key(PALE, "anchor", "dashed"), Key(PALE, "as the RPN moves it, with its score")
     title = "The surest anchors, before and after: look for solid boxes that fit better"
     return [Figure("refinement", title, canvas.picture(), text, (*keys, *_object_key(objects)))]
 
@@ -139,7 +139,7 @@ def clipping_figure(subject: Subject, steps: ProposalSteps) -> list[Figure]:
         f"{len(far):,} kept less than {INSIDE:.0%} of their area; {len(order)} of the surest are "
         f"drawn. This is normal. {int((~steps.large).sum()):,} had nothing left, or too low scores."
     )
-    keys = Key(PALE, "as the RPN wants it", "dotted"), Key(PALE, "cut, with its score")
+    keys = Key(PALE, "as the RPN wants it", "dashed"), Key(PALE, "cut, with its score")
     title = "Cut to the image: look at what reaches over its edge"
     return [Figure("clipping", title, canvas.picture(), text, keys)]
 
@@ -155,7 +155,7 @@ def suppression_figure(subject: Subject, steps: ProposalSteps) -> list[Figure]:
         box, removed = steps.clipped[winner], steps.clipped[steps.suppressed_by == winner]
         shown = removed[:REMOVED]
         canvas = close_up(subject.input_pixels, CROP, [box, *shown])
-        canvas.boxes(shown, NEGATIVE, "dashed", width=2)
+        canvas.boxes(shown, NEGATIVE, "dotted", width=2)
         canvas.box(box, POSITIVE)
         crops.append(canvas.picture())
         told = f"removed {len(removed)}, shown {len(shown)}"
@@ -167,7 +167,7 @@ def suppression_figure(subject: Subject, steps: ProposalSteps) -> list[Figure]:
         f"the surest that removed some, at {len(chosen)} places. Good: all red boxes are about the "
         "object in blue. If one fits a neighbour better, that neighbour may be lost."
     )
-    keys = Key(POSITIVE, "stays"), Key(NEGATIVE, "removed by it", "dashed")
+    keys = Key(POSITIVE, "stays"), Key(NEGATIVE, "removed by it", "dotted")
     title = "Suppression: look for red boxes that mean the same object as the blue one"
     return [Figure("suppression", title, panel(crops, captions, CROPS), text, keys)]
 
@@ -181,71 +181,14 @@ def funnel_table(subject: Subject, steps: ProposalSteps) -> Table:
     ]
     left, more = len(steps.survivors), len(steps.survivors) - len(steps.kept)
     text = (
-        f"Of each level the surest {rpn.pre_nms_top_n():,} are looked at. Valid are those not too "
-        f"small and not below {rpn.score_thresh:g}. Of what the suppression (NMS) leaves, the "
+        f"The RPN ranking takes the surest {rpn.pre_nms_top_n():,} of each level, and of these "
+        f"leaves out what is too small or has an objectness below {rpn.score_thresh:g}: here "
+        f"{int((~steps.large).sum()):,}. Of what the suppression (NMS) leaves, the "
         f"surest {steps.limit:,} are handed on to the heads. Here "
         + (f"{more:,} more were left." if more else f"only {left:,} were left: they get them all.")
     )
     head = ("step", "all", *subject.trace.features)
     return Table("From anchors to proposals: how many are left", head, tuple(rows), text)
-
-
-def fits(
-    subject: Subject, steps: ProposalSteps, objects: Tensor, names: Sequence[str]
-) -> tuple[Figure, Table, tuple[str, ...]]:
-    """The labelled objects that are reached worst: each with its best proposal, the same in numbers
-    after each step, and a finding on those that were lost."""
-    proposals = steps.clipped[steps.kept]
-    best, places = best_fits(objects, proposals)
-    worst = best.argsort(stable=True)[:OBJECTS]
-    by_step = fits_by_step(subject.model.rpn, subject.trace, steps, objects[worst])
-    canvas = Canvas(subject.input_pixels)
-    canvas.boxes(objects[worst], OBJECT, "dashed")
-    rows, lost = [], dict[str, list[str]]()
-    for row, (number, step) in enumerate(zip(worst.tolist(), lost_at(by_step, FITS), strict=True)):
-        x1, y1, x2, y2 = objects[number].tolist()
-        name, size = names[number], f"{x2 - x1:.4g}x{y2 - y1:.4g}"
-        fit, place = float(best[number]), int(places[number])
-        rank = f"{place + 1:,}" if fit >= NEAR else "-"
-        colour = POSITIVE if fit >= FITS else NEGATIVE
-        if fit >= NEAR:
-            canvas.box(proposals[place], colour, text=f"{name}: IoU {fit:.2f}, rank {rank}")
-        else:
-            canvas.box(objects[number], colour, "dashed", f"{name}: none")
-        rows.append((name, size, *(f"{ious[row]:.2f}" for ious in by_step.values()), rank))
-        if step:
-            lost.setdefault(step, []).append(f"{name}, {size} pixels, IoU {fit:.2f}")
-    reached = int((best >= FITS).sum())
-    text = (
-        f"{len(worst)} of {len(objects)} labelled objects, those reached worst, with the proposal "
-        f"that overlaps each most and its rank among {len(proposals):,}. {reached} of "
-        f"{len(objects)} have one with an IoU of {FITS} or more; the median is "
-        f"{best.median():.2f}. Good: all blue, 0.7 and more, at low ranks. Red is as good "
-        "as missed: the heads are taught that such boxes are background."
-    )
-    shown = best[worst]
-    keys = (
-        (shown >= NEAR, Key(OBJECT, "labelled object", "dashed")),
-        (shown >= FITS, Key(POSITIVE, f"its best proposal, IoU {FITS} or more")),
-        ((shown >= NEAR) & (shown < FITS), Key(NEGATIVE, f"its best proposal, IoU below {FITS}")),
-        (shown < NEAR, Key(NEGATIVE, f"object that none overlaps by {NEAR}", "dashed")),
-    )
-    legend = tuple(key for which, key in keys if which.any())
-    title = "Labelled objects and the proposals that fit them best: look for red"
-    figure = Figure("objects", title, canvas.picture(), text, legend)
-    text = (
-        "The same objects, in pixels of the network's input: the best IoU with all anchors, with "
-        "all as the RPN moves them, and with what each step leaves of these. Where it falls below "
-        f"{FITS}, the object was lost."
-    )
-    head = ("object", "size", *by_step, "rank")
-    findings = (
-        f"Objects that no proposal overlaps by an IoU of {FITS}, so that the heads can hardly find "
-        f"them: {len(objects) - reached} of {len(objects)}. {LOST[step]} So it is with "
-        f"{'; '.join(told[:NAMED])}{f'; and {len(told) - NAMED} more' * (len(told) > NAMED)}."
-        for step, told in lost.items()
-    )
-    return figure, Table("Where an object is lost", head, tuple(rows), text), tuple(findings)
 
 
 def recall_figures(subject: Subject, steps: ProposalSteps, objects: Tensor) -> list[Figure]:
@@ -281,18 +224,18 @@ def _recall_figure(name: str, where: str, found: list[tuple[Tensor, Tensor]], li
 
 
 def _object_key(objects: Tensor) -> tuple[Key, ...]:
-    return (Key(OBJECT, "labelled object", "dashed"),) if len(objects) else ()
+    return (Key(OBJECT, "labelled object"),) if len(objects) else ()
 
 
 def _before_and_after(subject: Subject, before: Tensor, after: Tensor, scores: Tensor) -> Canvas:
-    """Boxes dotted and, with their scores, solid; a colour each, and room beside the image."""
+    """Boxes dashed and, with their scores, solid; a colour each, and room beside the image."""
     height, width = subject.trace.size
     far = max(height, width) * (1 + RIM)
     image = torch.tensor([[0.0, 0, width, height]])
     shown = torch.cat([before, after, image]).clamp(max(height, width) - far, far)
     region = torch.cat([shown[:, :2].amin(0), shown[:, 2:].amax(0)]).tolist()
     canvas = Canvas(subject.input_pixels, region=region)
-    for rank, (old, new, score) in enumerate(zip(before, after, scores, strict=True)):
-        canvas.box(old, instance_colour(rank), "dotted")
-        canvas.box(new, instance_colour(rank), text=f"{score:.2f}")
+    for colour, old, new, score in zip(COLOURS, before, after, scores, strict=False):
+        canvas.box(old, colour, "dashed")
+        canvas.box(new, colour, text=f"{score:.2f}")
     return canvas

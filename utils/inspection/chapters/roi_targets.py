@@ -54,7 +54,7 @@ def moves_figure(subject: Subject, samples: RoiSamples) -> Figure:
         pictures.append(_with_lines(canvas.picture(), (numbers, words)))
     text = (
         f"{len(chosen)} of the {len(places)} positive RoIs that are proposals, from low to high "
-        "IoU. The box head is asked for dx and dy, the way of the centre as a share of the RoI's "
+        "IoU. The box head is taught dx and dy, the way of the centre as a share of the RoI's "
         f"width and height, times {weights[0]:g} and {weights[1]:g}, and for dw and dh, the "
         f"logarithm of the growth, times {weights[2]:g} and {weights[3]:g}. Good: the solid box "
         "holds the whole object and nothing else; if it does not, its label is wrong."
@@ -152,7 +152,7 @@ def masks_figure(subject: Subject, samples: RoiSamples) -> Figure:
         Key(POSITIVE, "RoI", "dashed"),
         Key(NEGATIVE, "not the object, by the mask target", "area"),
     )
-    title = "What mask is asked for in a RoI: only what lies in it"
+    title = "The mask that is taught in each RoI: only what lies in it"
     pictures = [picture for row in rows for picture in row]
     grid = panel(pictures, [text for row in captions for text in row], len(chosen))
     return Figure("mask-targets", title, grid, text, keys)

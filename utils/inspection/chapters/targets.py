@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-import torch
+from torch import Tensor
 
 from utils.inspection.canvas import NEGATIVE, OBJECT, POSITIVE, Canvas
 from utils.inspection.chapter import Chapter, Figure, Key, Table
@@ -169,22 +170,32 @@ def _down(overlap: float) -> str:
 def object_findings(subject: Subject, samples: RoiSamples) -> list[str]:
     """Which objects no proposal teaches, and why."""
     sampler = subject.model.roi_heads.fg_bg_sampler
-    names = subject.object_names
+    names, findings = subject.object_names, []
+    if samples.doubled.any():
+        findings.append(
+            f"{_named(names, samples.doubled)}: the box is exactly that of an earlier object, "
+            "which gets all its RoIs, so the heads learn nothing of it. Delete the label if it is "
+            "a double."
+        )
     by_proposals = samples.objects[~samples.own].bincount(minlength=len(names))
-    alone = [names[place] for place in torch.where(by_proposals == 0)[0].tolist()]
+    alone = (by_proposals == 0) & ~samples.doubled
     most = int(sampler.batch_size_per_image * sampler.positive_fraction)
-    if len(samples.positive) >= most:
-        if len(names) <= most:
-            return []  # others are drawn the next time
-        return [
-            f"{len(names)} objects share {most} positive RoIs, all that the sampler takes: set "
-            f"--rois above {sampler.batch_size_per_image}."
-        ]
-    if not alone:
-        return []
-    shown = ", ".join(alone[:NAMED]) + (", ..." if len(alone) > NAMED else "")
-    return [
-        f"No proposal overlaps {len(alone)} of {counted(len(names), 'object')} enough ({shown}): "
-        "the heads learn them from their own perfect boxes alone. Look at the chapters on anchors "
-        "and proposals."
-    ]
+    if len(samples.positive) >= most:  # others are drawn the next time
+        if len(names) > most:
+            findings.append(
+                f"{len(names)} objects share {most} positive RoIs, all that the sampler takes: set "
+                f"--rois above {sampler.batch_size_per_image}."
+            )
+    elif alone.any():
+        findings.append(
+            f"No proposal overlaps {int(alone.sum())} of {counted(len(names), 'object')} enough "
+            f"({_named(names, alone)}): the heads learn them from their own perfect boxes alone. "
+            "Look at the chapters on anchors and proposals."
+        )
+    return findings
+
+
+def _named(names: Sequence[str], which: Tensor) -> str:
+    """The first of the objects that are meant by a bool (N,)."""
+    found = [name for name, is_meant in zip(names, which.tolist(), strict=True) if is_meant]
+    return ", ".join(found[:NAMED]) + (", ..." if len(found) > NAMED else "")

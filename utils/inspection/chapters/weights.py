@@ -24,9 +24,10 @@ from utils.inspection.starting_weights import (
     change_of,
     starting_weights,
 )
-from utils.inspection.subject import Subject
+from utils.inspection.trained_network import TrainedNetwork
 
-NORM, NEW, RANGE = COLOURS[2], COLOURS[3], (165, 165, 165)
+NEW, RANGE = COLOURS[3], (165, 165, 165)
+NORM: Colour = (196, 160, 0)  # no green, which is what is labelled on other pages
 COLOUR: dict[State, Colour] = {
     "new": NEW, "unchanged": INK, "frozen": INK, "not trained": MARK, "not frozen": MARK,
 }  # fmt: skip
@@ -38,22 +39,22 @@ STATE_KEYS: tuple[tuple[Key, tuple[State, ...]], ...] = (
 RANGE_KEYS = (Key(NORM, "median channel", "dot"), Key(RANGE, "least to largest channel"))
 
 
-def weights_chapter(subject: Subject, start: str = "") -> Chapter:
+def weights_chapter(network: TrainedNetwork, start: str = "") -> Chapter:
     """What is in the weights file, layer by layer, and what training changed.
 
     Args:
-        subject: whose weights are looked into; its image is not.
+        network: whose weights are looked into.
         start: what the training started from: ``coco``, ``imagenet`` or a file; by default what the
             run's record says.
 
     Raises:
         WeightsError: ``start`` was given and cannot be had or does not fit.
     """
-    layers = layers_of(subject.model, subject.weights.model)
+    layers = layers_of(network.model, network.weights.model)
     weighted = [layer for layer in layers if not layer.is_norm]
     norms = [layer for layer in layers if layer.is_norm]
-    began, told = _began(subject, start)
-    earlier = layers_of(subject.model, began.state) if began else []
+    began, told = _began(network, start)
+    earlier = layers_of(network.model, began.state) if began else []
     before = {layer.name: layer for layer in earlier}
     changes = [change_of(layer, began) for layer in layers] if began else []
     figures = [histograms_figure(weighted, before), sizes_figure(weighted, before)]
@@ -71,10 +72,10 @@ def weights_chapter(subject: Subject, start: str = "") -> Chapter:
     )  # fmt: skip
 
 
-def _began(subject: Subject, start: str) -> tuple[StartingWeights | None, str]:
+def _began(network: TrainedNetwork, start: str) -> tuple[StartingWeights | None, str]:
     """What the training started from, and a sentence about it."""
     try:
-        began = starting_weights(subject.weights, subject.path, start)
+        began = starting_weights(network.weights, network.path, start)
     except WeightsError as error:
         if start:
             raise
@@ -146,9 +147,10 @@ def variances_figure(norms: Sequence[Layer]) -> Figure:
     return Figure(
         "norm-variances", "Do the numbers that reach the batch norms stay in bounds?",
         _ranges(norms, [norm.variances for norm in norms], "running variance"),
-        "How much each channel varied over the training images; the norm divides by its root. "
-        f"{_extent(norms)} At 0, on the bottom, a channel is the same everywhere; a rise by powers "
-        "of 10 from layer to layer is a network whose numbers run away.",
+        "How much each channel varied over the images that the norm was measured on (frozen norms "
+        f"keep those of pretraining); the norm divides by its root. {_extent(norms)} At 0, on the "
+        "bottom, a channel is the same everywhere; a rise by powers of 10 from layer to layer is a "
+        "network whose numbers run away.",
         RANGE_KEYS,
     )  # fmt: skip
 
