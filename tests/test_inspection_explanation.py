@@ -91,7 +91,8 @@ def test_a_lost_object_is_told_stage_by_stage_until_there(monkeypatch, name):
     lines = explanation_lines(chapter)
 
     assert chapter.introduction.startswith("Verdict: ")
-    assert f", lost at: {name}: {ADVICE[name]}" in chapter.introduction
+    advice = ADVICE[name][0].upper() + ADVICE[name][1:]
+    assert f", lost at: {name}. {advice}" in chapter.introduction
     assert [row[0] for row in table.rows] == list(STAGES[: STAGES.index(name) + 1])
     assert "The label: 20x20 pixels, 20x20 in the network's input" in table.text
     assert lines == [

@@ -15,18 +15,15 @@ from utils.inspection.trace import trace_image
 from utils.inspection.training_trace import results_of, sampled_labels
 
 
-def image_of(subject):
-    return torch.from_numpy(subject.pixels).permute(2, 0, 1) / 255
-
-
 @pytest.fixture(scope="module")
 def subject():
     return make_subject(1)
 
 
 def test_the_traced_detections_are_torchvisions_own(subject):
+    image, _ = subject.dataset[1]
     with torch.inference_mode():
-        wanted = MaskRCNN.forward(subject.model, [image_of(subject)])[0]
+        wanted = MaskRCNN.forward(subject.model, [image])[0]
     seen = subject.trace
 
     assert len(wanted["boxes"]) > 3

@@ -115,7 +115,10 @@ def _of_one(subject: Subject, evidence: Evidence, way: Journey) -> Chapter:
     size, scale = (evidence.boxes[way.number - 1].view(2, 2).diff(dim=0)[0]), evidence.seen.scale
     across, down = (size / torch.tensor(scale)).tolist()
     introduction = f"Verdict: {_fate(evidence, way)}"
-    introduction += f": {remedy(evidence, way)}" if way.lost else "."
+    introduction += "."
+    if way.lost:
+        advice = remedy(evidence, way)
+        introduction += f" {advice[0].upper()}{advice[1:]}"
     if way.lost and way.verdict.kind in ("merged", "split", "wrong class"):
         what, helps = OF_OBJECTS[way.verdict.kind]
         introduction += f" Objects that {what}: {helps}."

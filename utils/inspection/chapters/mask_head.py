@@ -117,10 +117,12 @@ def result(subject: Subject, evidence: Evidence | None) -> Figure:
         "A dotted box on an object says that the threshold is too high for it, or that the network "
         f"needs more such examples.{f' {evidence.summary}' if evidence else ''}"
     )
-    keys = (Key(PALE, "detection below the threshold of its class", "dotted"),)
+    keys = [Key(instance_colour(0), "detections and labels have a colour each", "area")]
+    if count:
+        keys.append(Key(PALE, "detection below the threshold of its class", "dotted"))
     return Figure(
         "result", "What is detected in the end, and what was not sure enough to be shown",
-        panel(pictures, captions, columns), text, keys if count else (),
+        panel(pictures, captions, columns), text, tuple(keys),
     )  # fmt: skip
 
 
