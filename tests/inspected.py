@@ -1,6 +1,6 @@
 """A small network with random weights and an image of the shapes set, to be looked into."""
 
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +22,18 @@ OPTIONS = {
     "rpn_pre_nms_top_n_test": 100, "rpn_post_nms_top_n_test": 50,
 }  # fmt: skip
 
+MODELS = {}  # that were made before
+
 
 def make_model(arch=ARCH, classes=3, **options):
     """Random weights with scores that differ: the predictors' weights are scaled up."""
+    key = repr((arch, classes, options))
+    if key not in MODELS:
+        MODELS[key] = _built(arch, classes, options)
+    return deepcopy(MODELS[key])  # some tests change it
+
+
+def _built(arch, classes, options):
     torch.manual_seed(0)
     model = build_model(arch, classes + 1, frozen_norm=True, **{**OPTIONS, **options})
     with torch.no_grad():

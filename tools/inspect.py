@@ -55,9 +55,6 @@ def main(config: SubjectConfig) -> None:
 def inspect(config: InspectConfig) -> None:
     network, story = open_story(config)
     announce(network)
-    title = f"Inside {network.path.name}"
-    if isinstance(network, Subject):
-        title += f", looking at {network.name}"
     with folder_of(config, network) as folder:
         chapters = []
         for chapter in story:
@@ -65,7 +62,7 @@ def inspect(config: InspectConfig) -> None:
             chapters.append(chapter)
         for finding in (finding for chapter in chapters for finding in chapter.findings):
             print(f"note: {finding}")
-        leave(folder, title, network, chapters)
+        leave(folder, network, chapters)
 
 
 def explain(config: ExplainConfig) -> None:
@@ -74,7 +71,7 @@ def explain(config: ExplainConfig) -> None:
     chapter = explanation_chapter(subject, config.object, config.missed)
     print("\n".join(explanation_lines(chapter)))
     with folder_of(config, subject) as folder:
-        leave(folder, chapter.title, subject, [chapter])
+        leave(folder, subject, [chapter])
 
 
 def announce(network: TrainedNetwork) -> None:
@@ -95,8 +92,11 @@ def folder_of(config: SubjectConfig, network: TrainedNetwork) -> Iterator[Path]:
             folder.rmdir()
 
 
-def leave(folder: Path, title: str, network: TrainedNetwork, chapters: Sequence[Chapter]) -> None:
+def leave(folder: Path, network: TrainedNetwork, chapters: Sequence[Chapter]) -> None:
     """Write page and pictures."""
+    title = f"Inside {network.path.name}"
+    if isinstance(network, Subject):
+        title += f", looking at {network.name}"
     page = write_inspection(folder, title, network.about(), chapters)
     print(f"page: {page} (pictures beside it; tensorboard --logdir {folder.parent})")
 

@@ -213,7 +213,7 @@ def layers_table(layers: Sequence[Layer], changes: Sequence[Change]) -> Table:
         ("layer", "no.", "part", "kind", "weights", "RMS", "largest",
          *(["since the start", "change"] if changes else []), "remarks"),
         tuple(row for _, row in rows),
-        f"{marked or 'No'} of {len(layers)} layers have remarks. Of a batch norm the weights are "
+        f"{marked or 'None'} of {len(layers)} layers have remarks. Of a batch norm the weights are "
         f"its scales. A filter, or scale, is dead if its RMS is at most {DEAD:g} of its layer's; a "
         f"few are common in networks that trained long, and do no harm.",
     )  # fmt: skip
