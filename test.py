@@ -13,7 +13,7 @@ torchrun --nproc-per-node 2 test.py --weights best.pth
 from __future__ import annotations
 
 from utils.command_line import parse
-from utils.config import TestConfig
+from utils.config import BEST, TestConfig
 
 if __name__ == "__main__":  # before torch is imported: that takes seconds, --help shall not
     settings = parse(TestConfig, None, __doc__)
@@ -50,8 +50,6 @@ from utils.report.run_comparison import compare_runs
 from utils.report.run_record import read_run
 from utils.weights_lookup import find_weights, run_name, run_record
 
-NEWEST = ("best.pth",)
-
 
 class Candidate(NamedTuple):
     """One of the models that are judged, by the name that tells it from the others."""
@@ -70,7 +68,7 @@ def main(config: TestConfig) -> None:
     keep_freed_memory(device)
     with start_processes(device) as processes:
         judged: list[Candidate] = []
-        for name in config.weights or (() if config.predictions else NEWEST):
+        for name in config.weights or (() if config.predictions else (BEST,)):
             judged += judge_weights(config, name, device, processes)
         if processes.is_first:
             own = judged[0].dataset if judged else None

@@ -3,8 +3,8 @@
     python -m tools.inspect all --weights best.pth --data my_folder --image 3
     python -m tools.inspect anchors --image photo.png
     python -m tools.inspect weights --start coco
-    python -m tools.inspect explain photo.png              # what became of each object
-    python -m tools.inspect explain photo.png --missed 1   # why the first of the missed was missed
+    python -m tools.inspect explain 3              # what became of each object
+    python -m tools.inspect explain 3 --missed 1   # why the first of those not found was missed
 
 Writes PNG pictures, page.html, which tells the story in order, and TensorBoard events. The parts
 are data, anchors, proposals, targets, heads, activations and weights; ``explain --help`` shows the

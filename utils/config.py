@@ -30,6 +30,8 @@ FORMATS = ("auto", *READERS)
 MOST_SEED = 2**32 - 1
 AUTO_BATCH = 0  # the batch size that stands for the largest that fits
 OF_ONE_CALL = ("resume", "dry_run")  # no settings of a run
+SPLITS = ("auto", "val", "train", "all")
+BEST = "best.pth"  # what commands look for that are given no weights
 NEWEST = "newest"  # of the runs that can be gone on with
 PENNFUDAN = Path("PennFudanPed")
 
@@ -246,7 +248,7 @@ class TestConfig(LoadingConfig):
     data: str = option("", "labelled folder, or 'shapes'; the weights' own data set by default")
     split: str = option(
         "auto", "which images: auto is val of the weights' own data and of sets in parts, else all",
-        choices=("auto", "val", "train", "all"),
+        choices=SPLITS,
     )  # fmt: skip
     max_dets: int = option(MOST_DETECTIONS, "the surest detections that count, per image and class")
     operating_point: str = option(

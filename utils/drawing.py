@@ -184,10 +184,10 @@ def panel(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int
     return sheet
 
 
-def panel_size(image: np.ndarray) -> tuple[int, int]:
-    """The (width, height) an image gets in a panel."""
+def panel_size(image: np.ndarray, side: int = PANEL_SIDE) -> tuple[int, int]:
+    """The (width, height) an image gets in a panel; ``side`` is the longer of them."""
     height, width = image.shape[:2]
-    scale = PANEL_SIDE / max(height, width)
+    scale = side / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 

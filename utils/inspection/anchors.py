@@ -106,7 +106,7 @@ def anchor_levels(model: MaskRCNN, trace: Trace) -> list[AnchorLevel]:
     ):
         height, width = trace.features[name].shape[-2:]
         step = padded[0] // height, padded[1] // width  # AnchorGenerator's own, in whole pixels
-        shapes = generator.generate_anchors(list(sizes), list(ratios)).to(trace.anchors.dtype)
+        shapes = generator.generate_anchors(list(sizes), list(ratios))
         levels.append(AnchorLevel(name, (height, width), step, sizes, ratios, shapes))
     return levels
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.config import CommonConfig, ConfigError
+from utils.config import BEST, SPLITS, CommonConfig, ConfigError
 from utils.options import argument, option
 
 WEIGHTS = "weights"  # the chapter that needs no image
@@ -17,13 +17,11 @@ ALL, EXPLAIN = "all", "explain"
 class SubjectConfig(CommonConfig):
     """What is looked into, the same for all of tools.inspect."""
 
-    weights: str = option(
-        "best.pth", "weights file: a path, or a name in weights/ or its newest run"
-    )
+    weights: str = option(BEST, "weights file: a path, or a name in weights/ or its newest run")
     data: str = option("", "labelled folder, or 'shapes'; the weights' own data set by default")
     split: str = option(
         "auto", "which images: auto is val of the weights' own data and of sets in parts, else all",
-        choices=("auto", "val", "train", "all"),
+        choices=SPLITS,
     )  # fmt: skip
     output: Path | None = option(None, "folder for page and pictures; runs/inspect/... by default")
 

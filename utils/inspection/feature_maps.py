@@ -143,12 +143,10 @@ def _own_part(values: Tensor, batch: Tensor, size: tuple[int, int]) -> Tensor:
 def objectness_maps(trace: Trace) -> Maps:
     """For each level of the pyramid how sure the RPN is of an object at each point, float32 (h, w)
     in 0..1, the surest of the anchors there; without the padding, as ``own_maps``."""
-    levels = trace.objectness.float().split(trace.counts)
-    surest = {
-        name: level.view(1, 1, *values.shape[2:], -1).amax(-1).sigmoid()
-        for (name, values), level in zip(trace.features.items(), levels, strict=True)
+    return {
+        name: _own_part(logits[None, None], trace.batch, trace.size)[0].sigmoid()
+        for name, logits in trace.surest().items()
     }
-    return {name: _own_part(level, trace.batch, trace.size)[0] for name, level in surest.items()}
 
 
 def object_cover(trace: Trace, objects: Sequence[DrawnObject]) -> Maps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.drawing import png
 from utils.folders import write_file
 from utils.inspection.chapter import Chapter
 from utils.inspection.page import page_html
@@ -25,8 +26,9 @@ def write_inspection(
         for chapter in chapters:
             curves.text(f"inspect/{chapter.name}", chapter.introduction, 0)
             for figure in chapter.figures:
-                write_file(folder / f"{chapter.name}-{figure.name}.png", figure.png())
-                curves.picture(f"{chapter.name}/{figure.name}", figure.sheet(), 0)
+                sheet = figure.sheet()
+                write_file(folder / f"{chapter.name}-{figure.name}.png", png(sheet))
+                curves.picture(f"{chapter.name}/{figure.name}", sheet, 0)
                 curves.text(f"{chapter.name}/{figure.name}", figure.text, 0)
     finally:
         curves.close()

@@ -93,10 +93,8 @@ def objectness_map(seen: Trace) -> Tensor:
     height, width = seen.size
     rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
     highest = torch.full((height, width), -torch.inf)
-    levels = zip(seen.features.values(), seen.objectness.split(seen.counts), strict=True)
-    for values, logits in levels:
-        down, across = values.shape[-2:]
-        at_point = logits.view(down, across, -1).amax(-1)
+    for at_point in seen.surest().values():
+        down, across = at_point.shape
         # torchvision's AnchorGenerator puts the points at whole multiples of the stride.
         steps = (
             side // count for side, count in zip(seen.batch.shape[-2:], (down, across), strict=True)

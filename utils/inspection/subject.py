@@ -86,7 +86,7 @@ class Subject(TrainedNetwork):
         if self.number is None:
             return None
         with self.precision.autocast():
-            return trace_training(self.model, *self._sample(self.number))
+            return trace_training(self.model, *self._own_sample)
 
     @cached_property
     def object_names(self) -> tuple[str, ...]:
@@ -130,9 +130,14 @@ class Subject(TrainedNetwork):
     def _image(self) -> Tensor:
         """The image as test.py gives it to the network, to the last bit."""
         if self.number is not None:
-            return self._sample(self.number)[0]
+            return self._own_sample[0]
         image = torch.from_numpy(np.array(self.pixels)).permute(2, 0, 1).to(self.device)
         return to_dtype(image, torch.float32, scale=True)
+
+    @cached_property
+    def _own_sample(self) -> tuple[Tensor, dict[str, Tensor]]:
+        assert self.number is not None
+        return self._sample(self.number)
 
     def _sample(self, number: int) -> tuple[Tensor, dict[str, Tensor]]:
         assert self.dataset is not None

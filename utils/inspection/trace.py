@@ -83,6 +83,13 @@ class Trace:
         """Which level each anchor is of, int64 (A,), from 0 on."""
         return torch.arange(len(self.counts)).repeat_interleave(torch.tensor(self.counts))
 
+    def surest(self) -> Maps:
+        """The highest objectness of the anchors of each point of the pyramid, logits (h, w)."""
+        levels = zip(self.features.items(), self.objectness.split(self.counts), strict=True)
+        return {
+            name: logits.view(*values.shape[2:], -1).amax(-1) for (name, values), logits in levels
+        }
+
     def strides(self) -> dict[str, int]:
         """How many pixels lie between the points of each map of the pyramid."""
         return {name: _stride(self.batch, values) for name, values in self.features.items()}

@@ -20,8 +20,6 @@ from torchvision.models.detection.roi_heads import project_masks_on_boxes
 from nets.detect import fixed_seed, heads_compute_losses
 from utils.inspection.trace import on_cpu, outputs_of
 
-IGNORED = -1.0  # the label of an anchor that is neither taught as object nor as background
-
 
 @dataclass(frozen=True)
 class TrainingTrace:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.config import CommonConfig, ConfigError, to_dict
+from utils.config import BEST, CommonConfig, ConfigError, to_dict
 from utils.options import option
 from utils.prediction.contact_map import parse_contact_map
 from utils.prediction.pixel_size import parse_pixel_size
@@ -20,7 +20,7 @@ MOST_TILED = 2**29 - 1  # pixels of an image looked at in tiles: run lengths are
 class PredictConfig(CommonConfig):
     """Settings of predict.py."""
 
-    weights: str = option("best.pth", "weights file: a path, or a name in weights/")
+    weights: str = option(BEST, "weights file: a path, or a name in weights/")
     source: tuple[str, ...] = option(
         (), "images, folders, globs, lists of paths (.txt, - is the standard input), videos, "
         "cameras (0); the held-out images of the weights' data by default"

@@ -184,7 +184,8 @@ def suppression(subject: Subject, steps: DetectionSteps) -> tuple[Figure | Table
         f"{len(lost)} boxes were removed, by {len(winners)} that stay. Shown are the surest "
         f"{len(cards)} of these and {drawn} of what they removed, at most {REMOVED_EACH} each, "
         "those that overlap least. A dotted box on another object than the solid one is an object "
-        "lost here: a higher --nms-threshold of predict.py keeps it.",
+        "lost here: 'tools.inspect explain' tries whether a higher --nms-threshold of predict.py "
+        "keeps it.",
         (Key(POSITIVE, "stays"), Key(NEGATIVE, "removed", "dotted")),
     )  # fmt: skip
     return figure, _removed_table(subject, steps, lost, numbers)

@@ -34,7 +34,7 @@ def explanation_chapter(
     """What became of one labelled object, or of all of them.
 
     Args:
-        subject: what is evidence into.
+        subject: what is looked into.
         number: of the object, from 1 on, by its place in the record.
         missed: its number among the objects that are not found, from 1 on; where all are found,
             the chapter says so.
@@ -114,8 +114,7 @@ def _of_one(subject: Subject, evidence: Evidence, way: Journey) -> Chapter:
     name = evidence.classes[way.instance.label - 1]
     size, scale = (evidence.boxes[way.number - 1].view(2, 2).diff(dim=0)[0]), evidence.seen.scale
     across, down = (size / torch.tensor(scale)).tolist()
-    introduction = f"Verdict: {_fate(evidence, way)}"
-    introduction += "."
+    introduction = f"Verdict: {_fate(evidence, way)}."
     if way.lost:
         advice = remedy(evidence, way)
         introduction += f" {advice[0].upper()}{advice[1:]}"

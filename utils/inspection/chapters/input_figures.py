@@ -16,11 +16,11 @@ from utils.data.augmentation import AUGMENTATIONS, DEFAULT_AUGMENTATION
 from utils.data.channels import rgb_view
 from utils.data.epoch_batches import SampleKey
 from utils.data.transforms import train_transforms
-from utils.drawing import draw_objects, instance_colour, panel, target_objects
+from utils.drawing import draw_objects, instance_colour, panel, panel_size, target_objects
 from utils.inspection.canvas import NEUTRAL, OBJECT, Canvas
 from utils.inspection.chapter import Figure, Key
 from utils.inspection.chapters.cards import stacked
-from utils.inspection.chapters.label_figures import TWO, fitted, row_of, size_text
+from utils.inspection.chapters.label_figures import TWO, row_of, size_text
 from utils.inspection.close_up import SLIM, CloseUp, around
 from utils.inspection.label_faults import LEAST_SIDE
 from utils.inspection.labelled_objects import LabelledObject
@@ -146,7 +146,7 @@ def augmentation_figure(subject: Subject) -> Figure:
         image, target = view.augmented(SampleKey(0, number), draw)
         pixels = image.permute(1, 2, 0).numpy()
         objects = [replace(one, text="") for one in target_objects(target, classes)]
-        pictures.append(draw_objects(pixels, objects, fitted(pixels, side)))
+        pictures.append(draw_objects(pixels, objects, panel_size(pixels, side)))
         captions.append(f"{name}, draw {draw}" if draw else "as it is")
     origin = "as the run of these weights did" if recorded else "the default"
     return Figure(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from utils.drawing import DrawnObject, draw_objects, instance_colour, panel
+from utils.drawing import DrawnObject, draw_objects, instance_colour, panel, panel_size
 from utils.inspection.canvas import NEGATIVE, NEUTRAL, OBJECT, PALE, POSITIVE, SIDE
 from utils.inspection.chapter import Figure, Key
 from utils.inspection.close_up import SLIM, CloseUp, Region, around
@@ -35,7 +35,7 @@ def objects_figure(pixels: np.ndarray, objects: Sequence[LabelledObject]) -> Fig
     colours = "an object: its mask, and the box around the mask; colours tell objects apart"
     return Figure(
         "objects", "Labelled objects: does each mask end where its object ends?",
-        draw_objects(pixels, _drawn(objects, with_names=True), fitted(pixels, SIDE)),
+        draw_objects(pixels, _drawn(objects, with_names=True), panel_size(pixels, SIDE)),
         f"Labelled: {listing}{hidden}. Every object should have one number, the right class, and a "
         "mask that covers it and nothing else: an object without a label is taught as background. "
         "Numbers that found no room in the picture are in the table.",
@@ -53,7 +53,7 @@ def classes_figure(pixels: np.ndarray, objects: Sequence[LabelledObject]) -> Fig
         of_class = [one for one in objects if one.name == name]
         covered = coco_mask.area(coco_mask.merge([one.rle for one in of_class]))
         share = float(covered) / (pixels.shape[0] * pixels.shape[1])
-        pictures.append(draw_objects(dimmed, _drawn(of_class), fitted(pixels, side)))
+        pictures.append(draw_objects(dimmed, _drawn(of_class), panel_size(pixels, side)))
         captions.append(f"{name}: {number}, {share:.2%} of the image")
     hidden = len(counts) - len(pictures)
     more = f" {hidden} classes with fewer objects are not shown." if hidden else ""
@@ -174,13 +174,6 @@ def row_of(columns: int, pixels: np.ndarray) -> tuple[int, int]:
     if width > WIDE * height:
         columns //= 2
     return columns, SIDE // columns - GAP
-
-
-def fitted(pixels: np.ndarray, side: int) -> tuple[int, int]:
-    """Width and height of an image whose longer side is ``side``."""
-    height, width = pixels.shape[:2]
-    scale = side / max(height, width)
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def size_text(size: tuple[float, float]) -> str:

@@ -17,6 +17,7 @@ from utils.drawing import (
     draw_objects,
     instance_colour,
     panel,
+    panel_size,
     predicted_objects,
     recorded_objects,
 )
@@ -93,8 +94,8 @@ def result(subject: Subject, evidence: Evidence | None) -> Figure:
     shown, doubtful = chosen(prediction, is_shown), chosen(prediction, ~is_shown)
     height, width = subject.pixels.shape[:2]
     columns = 1 if evidence is None or width > WIDE * height else 2
-    scale = (RESULT_SIDE if columns == 1 else HALF_SIDE) / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    side = RESULT_SIDE if columns == 1 else HALF_SIDE
+    size, scale = panel_size(subject.pixels, side), side / max(height, width)
     objects = predicted_objects(shown, classes)
     # Labels are written by the canvas, all together, so that none hides another.
     drawn = draw_objects(subject.pixels, [replace(one, text="") for one in objects], size)

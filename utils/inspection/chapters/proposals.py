@@ -12,6 +12,7 @@ from utils.charts import line_chart
 from utils.drawing import Colour, panel
 from utils.inspection.canvas import NEGATIVE, OBJECT, PALE, POSITIVE, Canvas
 from utils.inspection.chapter import Chapter, Figure, Key, Table
+from utils.inspection.chapters.cards import stacked
 from utils.inspection.chapters.proposal_fits import fits
 from utils.inspection.close_up import close_up
 from utils.inspection.evidence import gather_evidence
@@ -75,11 +76,8 @@ def objectness_figure(subject: Subject, objects: Tensor) -> Figure:
     tinted = TINT * coloured(sure.numpy(), 0, 1) + (1 - TINT) * grey
     canvas = Canvas(tinted.round().astype(np.uint8))
     canvas.boxes(objects, OBJECT)
-    shown = canvas.picture()
-    scale = colour_scale(shown.width, "0: background", "objectness 1: object")
-    picture = Image.new("RGB", (shown.width, shown.height + scale.height + 6), "white")
-    picture.paste(shown, (0, 0))
-    picture.paste(scale, (0, shown.height + 6))
+    scale = colour_scale(canvas.size[0], "0: background", "objectness 1: object")
+    picture = stacked([canvas.picture(), scale])
     text = (
         "Each pixel shows the highest score of any anchor at the nearest point of any level. "
         f"{int((scores >= SURE).sum()):,} of {len(scores):,} anchors have {SURE} or more; the "
