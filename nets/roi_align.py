@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,29 +46,52 @@ class RowsRoIAlign(MultiScaleRoIAlign):
         pooled, order = [], []
         for level, (feature, scale) in enumerate(zip(features, self.scales, strict=True)):
             here = torch.where(levels == level)[0]
-            pooled.append(self._sums(feature, images[here], everything[here] * scale))
+            pooling = Pooling(self.output_size, self.sampling_ratio, scale)
+            bins = bins_of(feature, images[here], everything[here], pooling)
+            sums = WeightedSums.apply(*bins)
+            pooled.append(sums.view(len(here), *self.output_size, feature.shape[1]))
             order.append(here)
         found = torch.cat(pooled)[torch.cat(order).argsort()].permute(0, 3, 1, 2)
         return found.contiguous() if features[0].is_contiguous() else found  # as the maps lie
 
-    def _sums(self, feature: Tensor, images: Tensor, boxes: Tensor) -> Tensor:
-        """Pool boxes in cell units, (N, 4), from (B, C, H, W) maps to (N, h, w, C)."""
-        _, channels, height, width = feature.shape
-        rows, row_weights = _taps(
-            boxes[:, 1], boxes[:, 3], height, self.output_size[0], self.sampling_ratio
-        )
-        columns, column_weights = _taps(
-            boxes[:, 0], boxes[:, 2], width, self.output_size[1], self.sampling_ratio
-        )
-        lines = rows + images[:, None, None] * height
-        cells = lines[:, :, None, :, None] * width + columns[:, None, :, None, :]
-        weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-        sums: Tensor = WeightedSums.apply(
-            feature.permute(0, 2, 3, 1).reshape(-1, channels),
-            cells.flatten(3).flatten(0, 2),
-            weights.flatten(3).flatten(0, 2).to(feature.dtype),
-        )
-        return sums.view(len(boxes), *self.output_size, channels)
+
+class Pooling(NamedTuple):
+    """What RoIAlign makes of a box: ``size`` (rows, columns) bins, each the mean of ``samples`` by
+    ``samples`` points of a map of which a cell is 1 / ``scale`` pixels wide."""
+
+    size: tuple[int, int]
+    samples: int
+    scale: float
+
+
+def bins_of(
+    feature: Tensor, images: Tensor, boxes: Tensor, pooling: Pooling
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The bins of boxes as weighted sums of the cells of a map.
+
+    Args:
+        feature: (B, C, H, W).
+        images: int64 (N,), to which image of the batch each box belongs.
+        boxes: float (N, 4) xyxy in pixels.
+        pooling: bins and samples.
+
+    Returns:
+        The cells of the map as rows (B * H * W, C); the numbers of those in each bin, int64
+        (N * rows * columns, T), and their weights, of the map's dtype.
+    """
+    _, channels, height, width = feature.shape
+    boxes = boxes * pooling.scale
+    down, across = pooling.size
+    rows, row_weights = _taps(boxes[:, 1], boxes[:, 3], height, down, pooling.samples)
+    columns, column_weights = _taps(boxes[:, 0], boxes[:, 2], width, across, pooling.samples)
+    lines = rows + images[:, None, None] * height
+    cells = lines[:, :, None, :, None] * width + columns[:, None, :, None, :]
+    weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
+    return (
+        feature.permute(0, 2, 3, 1).reshape(-1, channels),
+        cells.flatten(3).flatten(0, 2),
+        weights.flatten(3).flatten(0, 2).to(feature.dtype),
+    )
 
 
 class WeightedSums(torch.autograd.Function):
@@ -128,5 +151,5 @@ def _taps(low: Tensor, high: Tensor, cells: int, bins: int, samples: int) -> tup
     share = position - first
     weights = torch.stack([1 - share, share], dim=2) * inside[:, :, None] / samples
     near = torch.stack([first, (first + 1).clamp(max=cells - 1)], dim=2).long()
-    shape = (len(low), bins, 2 * samples)
+    shape = (low.shape[0], bins, 2 * samples)  # not len(): it may be symbolic
     return near.view(shape), weights.view(shape)
