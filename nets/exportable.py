@@ -1,9 +1,9 @@
 """A form of a trained Mask R-CNN that goes through exporters: the same weights, the same results.
 
-torchvision's forward pass loops over the images of a batch and selects by index lists whose length
-is known only when it runs. Here all images of a batch are one tensor, and each selection has places
-for the most there can be (``nets.fixed_size``). Resizing and normalising are part of the network, so
-it takes pictures as they are. Its graph holds for any number of images of any size.
+torchvision's forward pass loops over the images of a batch and selects by lists of indices whose
+length is known only when it runs. Here all images of a batch are one tensor, and each selection has
+places for the most there can be (``nets.fixed_size``). Resizing and normalising are part of the
+network; it takes pictures as they are, and its graph holds for any number of images of any size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nets.fixed_size import NONE, are_large, clipped, decoded, surest, taken
 from nets.fold_norms import fold_batch_norms
 from nets.roi_align import Pooling
 
-OUTPUTS = ("boxes", "labels", "scores", "masks", "count")
+OUTPUTS = ("boxes", "labels", "scores", "masks", "counts")
 PASTED = "pasted"  # a sixth output, if it is asked for
 MOST_CANDIDATES = 4000  # boxes of an image that non-maximum suppression chooses from
 INSIDE = 0.5  # a pixel belongs to an object from this probability on
@@ -85,7 +85,7 @@ class ExportableMaskRCNN(nn.Module):
         Returns:
             For D places (the network's most detections): ``boxes`` float32 (B, D, 4) xyxy in pixels
             of the images; ``labels`` int64 (B, D), 1..K; ``scores`` float32 (B, D), sorted down;
-            ``masks`` float32 (B, D, 28, 28), probabilities within the box; ``count`` int64 (B,),
+            ``masks`` float32 (B, D, 28, 28), probabilities within the box; ``counts`` int64 (B,),
             how many places are filled, from the first on; the others hold zeros. If asked for,
             ``pasted`` uint8 0/1 (B, D, H, W).
         """
@@ -97,9 +97,7 @@ class ExportableMaskRCNN(nn.Module):
         found = scores > NONE
         objects = places_of(found)
         masks = self.segment(features, boxes, labels, objects)
-        ratios = (width / size[1], height / size[0]) * 2
-        sides = zip(boxes.unbind(-1), ratios, strict=True)
-        boxes = torch.stack([side * ratio for side, ratio in sides], dim=-1) * found[:, :, None]
+        boxes = resized(boxes, size, (height, width)) * found[:, :, None]
         counts = found.sum(1)
         results = (boxes, labels * found, scores * found, spread(masks, objects, found), counts)
         if not self.paste:
@@ -136,10 +134,12 @@ class ExportableMaskRCNN(nn.Module):
         """The RPN's boxes (B, P, 4) in pixels of the batch, and their scores (B, P)."""
         maps = list(features.values())
         boxes, scores = [], []
-        for shapes, objectness, codes in zip(self.anchor_shapes, *self.rpn_head(maps), strict=True):
-            anchors = anchors_of(shapes, objectness.shape[-2:], padded)
+        for shapes, objectness, changes in zip(
+            self.anchor_shapes, *self.rpn_head(maps), strict=True
+        ):
+            anchors = anchors_of(shapes, sides_of(objectness), padded)
             logits = objectness.permute(0, 2, 3, 1).flatten(1)
-            codes = codes.permute(0, 2, 3, 1).reshape(logits.shape[0], -1, 4)
+            codes = changes.permute(0, 2, 3, 1).reshape(logits.shape[0], -1, 4)
             best, places = surest(logits, self.level_proposals)
             level = clipped(decoded(taken(codes, places), anchors[places], self.rpn_coder), *size)
             real = (best > -torch.inf) & are_large(level, self.rpn_smallest)
@@ -211,6 +211,16 @@ class ExportableMaskRCNN(nn.Module):
             part = self.operators.pool(features[name], images[here], boxes[here], pooling)
             pooled = pooled.index_put((here,), part)
         return pooled
+
+
+def resized(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Boxes (B, D, 4) of images of an old height and width in images of a new one, as torchvision's
+    ``resize_boxes``."""
+    down, across = (
+        boxes.new_full((), after) / boxes.new_full((), before)
+        for before, after in zip(old, new, strict=True)
+    )
+    return boxes * torch.stack([across, down, across, down])
 
 
 def sides_of(maps: Tensor) -> tuple[int, int]:

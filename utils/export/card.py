@@ -1,0 +1,104 @@
+"""What an exported file knows of itself: classes, preprocessing, thresholds, and its own shape.
+
+A text of JSON in the file's metadata, under ``KEY``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from nets.weights_file import WeightsError, WeightsFile
+from utils.export.formats import FORMATS
+from utils.export.settings import ExportSettings
+
+KEY = "maskrcnn_finetune"
+CARD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of an exported file.
+
+    Attributes:
+        format: a name in ``FORMATS``.
+        weights: of the weights file, without its tensors.
+        settings: what it was exported with.
+        input_size: shorter side that images are resized to within it, and the longer one's limit.
+        score_threshold: it gives no detection below; ``weights.thresholds`` say which count.
+        nms_threshold: of two boxes of a class with a higher IoU it gives the surer one.
+        detections: places for detections, of each image.
+    """
+
+    format: str
+    weights: WeightsFile
+    settings: ExportSettings
+    input_size: tuple[int, int]
+    score_threshold: float
+    nms_threshold: float
+    detections: int
+
+    def to_json(self) -> str:
+        """As text, for a file's metadata."""
+        known = {
+            f.name: getattr(self.weights, f.name) for f in fields(WeightsFile) if f.name != "model"
+        }
+        content = {
+            **{f.name: getattr(self, f.name) for f in fields(self)},
+            "card_version": CARD_VERSION,
+            "weights": known,
+            "settings": asdict(self.settings),
+            "input": "images: (batch, height, width, channels), "
+            + ("uint8 RGB" if self.takes_bytes else "float32 in 0..1"),
+            "versions": {"torch": str(torch.__version__), "torchvision": torchvision.__version__},
+        }
+        return json.dumps(content)
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether images are uint8 RGB; else they are float32 in 0..1 of another number of
+        channels."""
+        return self.weights.channels == 3
+
+
+def read_card(path: Path, text: str | None) -> ModelCard:
+    """The card from a file's metadata.
+
+    Raises:
+        WeightsError: there is none, or it is of a newer version or was changed.
+    """
+    if not text:
+        raise WeightsError(
+            f"{path}: holds no description of a Mask R-CNN of this program (classes, thresholds); "
+            "it was not written by tools.export, or its metadata were removed"
+        )
+    try:
+        content: dict[str, Any] = json.loads(text)
+        version = content["card_version"]
+        if version > CARD_VERSION:
+            raise WeightsError(
+                f"{path}: its description has version {version}, this program reads up to "
+                f"{CARD_VERSION}; update it"
+            )
+        known = dict(content["weights"])
+        known["classes"] = tuple(known["classes"])
+        content["weights"] = WeightsFile(**known, model={})
+        settings = dict(content["settings"])
+        settings["size"] = settings["size"] and tuple(settings["size"])
+        content["settings"] = ExportSettings(**settings)
+        content["input_size"] = tuple(content["input_size"])
+        card = ModelCard(**{f.name: content[f.name] for f in fields(ModelCard)})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(
+            f"{path}: its description cannot be read ({error}); was it edited?"
+        ) from error
+    if card.format not in FORMATS or len(card.weights.classes) != card.weights.num_classes - 1:
+        raise WeightsError(f"{path}: its description contradicts itself; was it edited?")
+    return card

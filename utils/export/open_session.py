@@ -1,0 +1,55 @@
+"""Opening exported files by what they are."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from nets.weights_file import WeightsError
+from utils.export.formats import FORMATS, ONNX, OPENVINO, TORCHSCRIPT, check_packages
+from utils.export.session import Session
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file is for ``open_session``, by its name; a ``.pt`` file, which may be a weights
+    file too, by whether it holds code."""
+    if path.suffix == ".pt":
+        return zipfile.is_zipfile(path) and _holds_code(path)
+    return any(path.suffix in format.suffixes for format in FORMATS.values())
+
+
+def open_session(path: Path) -> Session:
+    """A file of ``tools.export``, ready to run.
+
+    Raises:
+        WeightsError: it is missing, damaged, or none of ``tools.export``.
+        ConfigError: what runs it is not installed.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path}: is empty (0 bytes); was the copy cut short?")
+    # Each runtime takes a second or more to import, and may not be there.
+    if path.suffix in FORMATS[ONNX].suffixes:
+        check_packages(f"running {path.name}", FORMATS[ONNX].running)
+        from utils.export.sessions.onnx_session import OnnxSession
+
+        return OnnxSession(path)
+    if path.suffix in FORMATS[OPENVINO].suffixes:
+        check_packages(f"running {path.name}", FORMATS[OPENVINO].running)
+        from utils.export.sessions.openvino_session import OpenVinoSession
+
+        return OpenVinoSession(path)
+    if path.suffix in FORMATS[TORCHSCRIPT].suffixes:
+        from utils.export.sessions.torchscript_session import TorchScriptSession
+
+        return TorchScriptSession(path)
+    from utils.export.sessions.pt2_session import Pt2Session
+
+    return Pt2Session(path)
+
+
+def _holds_code(path: Path) -> bool:
+    """Whether an archive of PyTorch is a TorchScript file."""
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())

@@ -1,0 +1,38 @@
+"""Running ONNX files with ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from nets.weights_file import WeightsError, first_line
+from utils.export.card import KEY, read_card
+from utils.export.session import Found, Session
+
+
+class OnnxSession(Session):
+    """An ONNX file in ONNX Runtime, on the CPU.
+
+    Raises:
+        WeightsError: the file is damaged, or none of ``tools.export``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; warnings are about shapes that it infers itself
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # of many kinds, depending on the damage
+            raise WeightsError(
+                f"{path}: is no ONNX file that can be run ({first_line(error)}); if it was copied, "
+                "copy it again, else export it again"
+            ) from error
+        self.path = path
+        self.card = read_card(path, self._session.get_modelmeta().custom_metadata_map.get(KEY))
+
+    def run(self, images: np.ndarray) -> Found:
+        return Found(*self._session.run(None, {self._session.get_inputs()[0].name: images}))
