@@ -6,6 +6,7 @@ python predict.py --weights best.pth --source clip.mp4 --track
 python predict.py --weights best.pth --source photos/ --measurements --pixel-size 0.65um
 python predict.py --weights best.pth --source photos/ --least-sure-first 50   # to be corrected
 python predict.py --weights best.pth --source slide.tif --tile 1024
+python predict.py --weights best.onnx --source photos/           # a file of tools.export
 torchrun --nproc-per-node 2 predict.py --weights best.pth --source photos/
 """
 
@@ -24,13 +25,12 @@ import hashlib
 import sys
 from pathlib import Path
 
-import torch
-
 from nets.weights_file import WeightsFile
 from utils.data.images import check_reading_rule, limit_pixels
 from utils.data.records import DataError
-from utils.device import choose_device, choose_precision
+from utils.device import choose_device
 from utils.exit_codes import run
+from utils.export.open_session import parts_of
 from utils.interruption import Interruption
 from utils.memory import keep_freed_memory
 from utils.prediction.counts import counts_in_words
@@ -58,25 +58,26 @@ def main(config: PredictConfig) -> None:
         Interruption() as interruption,
         interruption.deferred(),
     ):
-        predict(config, device, processes, interruption)
+        predict(config, processes, interruption)
 
 
-def predict(
-    config: PredictConfig, device: torch.device, processes: Processes, interruption: Interruption
-) -> None:
+def predict(config: PredictConfig, processes: Processes, interruption: Interruption) -> None:
     """Each process looks at its share of the pictures; the first one reports."""
     limit_pixels(config.most_pixels)
     path = find_weights(config.weights, config.output_root)
-    weights, wanted = load_wanted(path, config.classes)
+    model, wanted = load_wanted(path, config.classes)
+    weights = model.weights
     check_reading_rule(weights.preprocessing)
-    precision = choose_precision(config.precision, device, weights.precision)
+    device, precision = model.place(config.device, config.precision, config.reference)
     predictor = Predictor(
         weights, device, precision, score_threshold=config.score_threshold,
         nms_threshold=config.nms_threshold, max_detections=config.max_detections, classes=wanted,
-        reference=config.reference,
+        reference=config.reference, session=model.session,
     )  # fmt: skip
     sources = list_sources(config, weights, processes)
-    print(f"weights {path} ({weights.arch}), {precision.name} on {device.type}")
+    print(f"weights {model.about(device, precision)}")
+    for note in model.limits():
+        print(f"note: {note}")
     print(f"{in_numbers(sources)}, {thresholds_in_words(weights, config.score_threshold)}")
 
     folder = processes.from_first(open_output(config, path) if processes.is_first else Path())
@@ -134,9 +135,11 @@ def list_sources(
 def open_output(config: PredictConfig, weights: Path) -> Path:
     """The folder for everything; that of the same run if it was stopped."""
     wanted = config.output or config.output_root / "runs" / "predict" / run_name(weights)
-    with open(weights, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return open_folder(wanted, config.settings, digest, config.overwrite)
+    digests = []
+    for part in parts_of(weights):
+        with open(part, "rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return open_folder(wanted, config.settings, " ".join(digests), config.overwrite)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, count: int, most_iou
     exact = boxes.double()
     moved = exact + ((images * count + groups) * (exact.max() + 1))[:, :, None]
     apart = torch.tensor(TWO_APART, dtype=torch.float64, device=boxes.device)
+    # Places without a box lie on each other, so that one of them removes all others at once.
+    moved = torch.where((scores > NONE)[:, :, None], moved, apart[0])
     everything = torch.cat([moved.flatten(0, 1), apart])
     chances = F.pad(scores.flatten().double(), (0, len(TWO_APART)), value=NONE)
     kept = torch.ops.torchvision.nms(everything, chances, most_iou)

@@ -19,7 +19,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from nets.class_thresholds import SMALLEST
 from nets.dense_paste import dense_masks
 from nets.export_operators import TORCH_OPERATORS, ExportOperators
-from nets.fixed_size import NONE, are_large, clipped, decoded, surest, taken
+from nets.fixed_size import NONE, are_large, candidates_of, clipped, decoded, ranked, surest, taken
 from nets.fold_norms import fold_batch_norms
 from nets.roi_align import Pooling
 
@@ -71,9 +71,15 @@ class ExportableMaskRCNN(nn.Module):
         )
         self.level_proposals, self.proposals = rpn.pre_nms_top_n(), rpn.post_nms_top_n()
         self.rpn_iou, self.rpn_smallest = rpn.nms_thresh, rpn.min_size
+        self.objectness_threshold = rpn.score_thresh
         self.iou, self.detections = heads.nms_thresh, heads.detections_per_img
         self.score_threshold = heads.score_thresh if score_threshold is None else score_threshold
         self.paste, self.operators = paste, operators
+        # As CPUs convolve fastest, and as ``pool_rows`` reads maps. The mask head keeps its own
+        # layout: AOTInductor has to know that of each result, and for a number of images that is
+        # in the data alone it takes it for granted that channels come first.
+        for part in (self.backbone, self.rpn_head):
+            part.to(memory_format=torch.channels_last)
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -142,14 +148,16 @@ class ExportableMaskRCNN(nn.Module):
             codes = changes.permute(0, 2, 3, 1).reshape(logits.shape[0], -1, 4)
             best, places = surest(logits, self.level_proposals)
             level = clipped(decoded(taken(codes, places), anchors[places], self.rpn_coder), *size)
-            real = (best > -torch.inf) & are_large(level, self.rpn_smallest)
-            chances = torch.where(real, best.sigmoid(), NONE)
+            chances = best.sigmoid()
+            real = (best > -torch.inf) & (chances >= self.objectness_threshold)
+            real &= are_large(level, self.rpn_smallest)
+            chances = torch.where(real, chances, NONE)
             stays = self.operators.suppress(
                 level, chances, torch.zeros_like(places), 1, self.rpn_iou
             )
             boxes.append(level)
             scores.append(torch.where(stays, chances, NONE))
-        best, places = surest(torch.cat(scores, dim=1), self.proposals)
+        best, places = ranked(torch.cat(scores, dim=1), self.proposals)
         return taken(torch.cat(boxes, dim=1), places), best
 
     def classify(
@@ -169,7 +177,7 @@ class ExportableMaskRCNN(nn.Module):
         scores = torch.where(real[:, :, None] & (scores >= self.score_threshold), scores, NONE)
         codes = codes.unflatten(1, (classes + 1, 4))[:, 1:].unflatten(0, real.shape)
         most = min(self.proposals * classes, MOST_CANDIDATES)
-        best, places = scores.flatten(1).topk(most, dim=1)
+        best, places = candidates_of(scores.flatten(1), most)
         boxes = clipped(
             decoded(
                 taken(codes.flatten(1, 2), places), taken(proposals, places // classes),
@@ -180,7 +188,7 @@ class ExportableMaskRCNN(nn.Module):
         labels = places % classes
         best = torch.where(are_large(boxes, SMALLEST), best, NONE)
         stays = self.operators.suppress(boxes, best, labels, classes, self.iou)
-        best, places = surest(torch.where(stays, best, NONE), self.detections)
+        best, places = ranked(torch.where(stays, best, NONE), self.detections)
         return taken(boxes, places), labels.gather(1, places) + 1, best
 
     def segment(
@@ -202,15 +210,15 @@ class ExportableMaskRCNN(nn.Module):
         boxes: Tensor,
     ) -> Tensor:
         """RoIAlign (N, C, rows, columns) of boxes (N, 4), each on the map of its size."""
-        first = features[pool.featmap_names[0]]
-        pooled = first.new_zeros(boxes.shape[0], first.shape[1], *pool.output_size)
         levels = pool.map_levels([boxes])
+        parts = []
         for level, (name, scale) in enumerate(zip(pool.featmap_names, pool.scales, strict=True)):
             (here,) = torch.nonzero(levels == level, as_tuple=True)
             pooling = Pooling(pool.output_size, pool.sampling_ratio, scale)
-            part = self.operators.pool(features[name], images[here], boxes[here], pooling)
-            pooled = pooled.index_put((here,), part)
-        return pooled
+            parts.append(self.operators.pool(features[name], images[here], boxes[here], pooling))
+        # Where each box went: they lie level by level now, in their own order in each.
+        places = levels.sort(dim=0, stable=True).indices.argsort()
+        return torch.cat(parts)[places]
 
 
 def resized(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:

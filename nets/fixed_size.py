@@ -25,6 +25,20 @@ def surest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return found, places.clamp(max=scores.shape[1] - 1)
 
 
+def ranked(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """As ``surest``, but of equal scores the one that comes first is the surer one, and if there
+    are fewer, the others are ``NONE``."""
+    padded = F.pad(scores, (0, max(0, count - scores.shape[1])), value=NONE)
+    found, places = padded.sort(dim=1, descending=True, stable=True)
+    return found[:, :count], places[:, :count].clamp(max=scores.shape[1] - 1)
+
+
+def candidates_of(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` highest of scores (B, N), in the order they have there, and where they are."""
+    places = scores.topk(count, dim=1).indices.sort(dim=1).values
+    return scores.gather(1, places), places
+
+
 def taken(values: Tensor, places: Tensor) -> Tensor:
     """The rows (B, M, D) of ``values`` (B, N, D) at int64 ``places`` (B, M)."""
     return values.gather(1, places[:, :, None].expand(-1, -1, values.shape[2]))

@@ -23,6 +23,7 @@ ASKED = {
     "evaluate": ("evaluation_benchmark", (1000, 50, 80, 5)),
     "roi-align": ("part_benchmark", ("the cases of RoIAlign", 5)),
     "masks": ("part_benchmark", ("the cases of masks", 5)),
+    "export": ("export_benchmark", (None, None, 6, 5, "auto")),
 }
 OPTIONS = ["--rounds", "3", "--precision", "fp32", "--batch-size", "12",
            "--images", "9", "--weights", "best.pth", "--source", "photos",
@@ -34,6 +35,7 @@ ASKED_WITH_OPTIONS = {
     "evaluate": (9, 7, 4, 3),
     "roi-align": ("the cases of RoIAlign", 3),
     "masks": ("the cases of masks", 3),
+    "export": (Path("best.pth"), Path("photos"), 9, 3, "fp32"),
 }
 
 
@@ -153,12 +155,14 @@ def test_what_is_known_is_printed(capsys):
         "reference_limit_gflops": 321.4, "reference_mb": 6800.2,
         "ours_images_per_s": 12.5, "ours_launches": 345, "ours_synchronisations": 0,
         "gflop_per_image": 654.3, "difference": 2.2e-16,
+        "file_mb": 176.4, "write_s": 31.6, "open_s": 0.87,
     }  # fmt: skip
     assert lines_of(capsys, **facts)[1:] == [
         "    reference: 0.67 images/s, 46% of what the machine can do, which is 321 GFLOP/s, "
         "6800 MB at most",
         "    ours: 12.50 images/s, 345 launches a step, waits 0 times a step",
         "    the network: 654 GFLOP per image",
+        "    the file: 176 MB, written in 32 s, opened in 0.9 s",
         "    largest difference of a metric: 2.2e-16",
     ]
 

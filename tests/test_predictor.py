@@ -21,6 +21,7 @@ from utils.device import Precision
 from utils.evaluation.judge import judge
 from utils.evaluation.operating_point import Cost, OperatingPoint
 from utils.prediction.found_picture import Picture, Unusable
+from utils.prediction.network_detector import NetworkDetector
 from utils.prediction.pixels import PixelArray
 from utils.prediction.predictor import Predictor
 
@@ -49,12 +50,12 @@ def picture(height=70, width=90) -> np.ndarray:
 
 def test_it_knows_its_classes(predictor):
     assert predictor.classes == ("cat", "dog")
-    assert not predictor.model.training
+    assert not predictor.detector.model.training
 
 
 def test_the_reference_is_torchvisions_network_and_finds_the_same(predictor, weights):
     reference = Predictor(weights, torch.device("cpu"), FP32, score_threshold=0.0, reference=True)
-    kinds = {type(module).__module__.split(".")[0] for module in reference.model.modules()}
+    kinds = {type(module).__module__.split(".")[0] for module in reference.detector.model.modules()}
     assert kinds == {"torch", "torchvision"}
     (found,), (wanted,) = (one.predict([picture()]) for one in (predictor, reference))
     assert len(wanted["scores"]) == 5
@@ -227,7 +228,7 @@ def test_a_file_and_its_name_give_a_predictor(weights, tmp_path):
         assert predictor(picture())["masks"] == wanted["masks"]
 
 
-class Recorder(Predictor):
+class Recorder(NetworkDetector):
     """Notes what goes through the network together; memory runs out above ``most`` images."""
 
     most: float = float("inf")
@@ -240,10 +241,11 @@ class Recorder(Predictor):
         return super()._detect(arrays, model, cpu, FP32)
 
 
-def recorder(weights, batch, most=float("inf")) -> Recorder:
-    predictor = Recorder(weights, torch.device("cpu"), FP32, score_threshold=0)
-    predictor.device = torch.device("cuda")
-    predictor.batch_size, predictor.most = batch, most
+def recorder(weights, batch, most=float("inf")) -> Predictor:
+    predictor = make(weights, score_threshold=0)
+    detector = Recorder(weights, torch.device("cpu"), FP32, batch, predictor.thresholds)
+    detector.device, detector.most = torch.device("cuda"), most
+    predictor.detector = detector
     return predictor
 
 
@@ -272,7 +274,7 @@ A, B, THIN = (70, 90), (64, 64), (1, 5000)
 def test_a_stream_takes_neighbours_of_one_size_together(weights, sizes, batch, batches):
     predictor = recorder(weights, batch)
     found = list(predictor.stream(pictures(*sizes)))
-    assert [number for number, _ in getattr(predictor, "batches", [])] == batches
+    assert [number for number, _ in getattr(predictor.detector, "batches", [])] == batches
     names = [one.name if isinstance(one, Unusable) else one.picture.name for one in found]
     assert names == [str(i) for i in range(len(sizes))]
     for one, size in zip(found, sizes, strict=True):
@@ -300,7 +302,7 @@ def test_when_memory_runs_out_batches_become_smaller(weights):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = predictor([picture()] * 8)
-    assert [number for number, _ in predictor.batches] == [8, 4, 2, 2, 2, 2]
+    assert [number for number, _ in predictor.detector.batches] == [8, 4, 2, 2, 2, 2]
     assert predictor.batch_size == 2
     wanted = make(weights, score_threshold=0)(picture())
     assert all(one["masks"] == wanted["masks"] for one in found)
@@ -311,7 +313,7 @@ def test_an_image_too_large_for_the_gpu_is_looked_at_on_the_cpu(weights):
     with pytest.warns(UserWarning, match="looked at on the CPU") as told:
         found = predictor([picture()] * 3)
     assert len(told) == 1
-    assert [kind for _, kind in predictor.batches].count("cpu") == 3
+    assert [kind for _, kind in predictor.detector.batches].count("cpu") == 3
     wanted = make(weights, score_threshold=0)(picture())
     assert all(one["masks"] == wanted["masks"] for one in found)
 
@@ -323,7 +325,7 @@ def test_what_fails_on_the_cpu_fails(weights, error, monkeypatch):
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(predictor, "_detect", fails)
+    monkeypatch.setattr(predictor.detector, "_detect", fails)
     with pytest.raises(type(error)):
         predictor(picture())
 

@@ -11,6 +11,7 @@ from utils import config
 from utils.command_line import build_parser
 from utils.conversion.config import ConvertConfig
 from utils.doctor.config import CheckConfig
+from utils.export.config import ExportConfig
 from utils.gathering.config import GatherConfig
 from utils.inspection.config import ExplainConfig, InspectConfig
 from utils.prediction.config import PredictConfig
@@ -27,6 +28,7 @@ COMMANDS = {
     "-m tools.cross_validate": config.TrainConfig,
     "-m tools.inspect explain": ExplainConfig,
     "-m tools.inspect": InspectConfig,
+    "-m tools.export": ExportConfig,
 }
 NAMED = "|".join(map(re.escape, COMMANDS))
 

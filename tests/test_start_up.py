@@ -24,7 +24,7 @@ finally:
 COMMANDS = (
     "train.py", "test.py", "predict.py",
     "tools.check", "tools.convert", "tools.gather", "tools.cross_validate", "tools.benchmark",
-    "tools.inspect",
+    "tools.inspect", "tools.export",
 )  # fmt: skip
 WRONG = {
     "train.py": ["--lr", "0"],
@@ -36,6 +36,7 @@ WRONG = {
     "tools.cross_validate": ["--stages", "heads"],
     "tools.benchmark": ["load", "--rounds", "0"],
     "tools.inspect": ["explain", "0", "--object", "0"],
+    "tools.export": ["--format", "onnx", "--size", "480"],
 }
 
 

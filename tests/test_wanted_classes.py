@@ -35,8 +35,8 @@ def files(tmp_path_factory):
     ],
 )
 def test_names_choose_classes_or_name_them(files, file, names, known, wanted):
-    weights, chosen = load_wanted(files / f"{file}.pth", names)
-    assert (weights.classes, chosen) == (known, wanted)
+    model, chosen = load_wanted(files / f"{file}.pth", names)
+    assert (model.weights.classes, chosen) == (known, wanted)
 
 
 @pytest.mark.parametrize("names", [("bird",), ("a", "b", "c"), ("lion", "wolf"), ("dog", "bird")])

@@ -2,6 +2,7 @@
 
     python -m tools.benchmark train                     # a training step
     python -m tools.benchmark predict --weights best.pth --source photos/
+    python -m tools.benchmark export                    # predict, by files of every format
     python -m tools.benchmark evaluate --images 100     # from the network's outputs to AP
     python -m tools.benchmark load                      # from the files to the network's input
     python -m tools.benchmark all --json benchmark.json
@@ -23,7 +24,7 @@ from typing import Any
 from utils.config import PRECISIONS, ConfigError
 
 # In this order: what measures the memory of processes of its own goes before what needs much.
-SUITES = ("train", "predict", "load", "evaluate", "roi-align", "masks")
+SUITES = ("train", "predict", "load", "evaluate", "roi-align", "masks", "export")
 TOLERANCE = 1e-9  # of a metric
 ON_GPU = ("train", "predict", "all")
 
@@ -36,11 +37,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_count, default=5, help="of evaluate: blocks of images")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="train, predict")
     parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS),
-                        help="of ours, for train and predict")  # fmt: skip
+                        help="of ours, for train, predict and export")  # fmt: skip
     parser.add_argument("--batch-size", type=_count, default=2, help="of train")
-    parser.add_argument("--images", type=_count, help="of evaluate (1000) and of predict (6)")
-    parser.add_argument("--weights", type=Path, help="of predict; random ones by default")
-    parser.add_argument("--source", type=Path, help="of predict: a folder of pictures")
+    parser.add_argument("--images", type=_count, help="of evaluate (1000), predict and export (6)")
+    parser.add_argument(
+        "--weights", type=Path, help="of predict and export; random ones by default"
+    )
+    parser.add_argument("--source", type=Path, help="of predict and export: a folder of pictures")
     parser.add_argument("--detections", type=_count, default=50, help="of evaluate: per image")
     parser.add_argument("--classes", type=_count, default=80, help="of evaluate")
     parser.add_argument("--json", type=Path, help="write the results to this file")
@@ -68,6 +71,7 @@ import time
 
 from tools import (
     evaluation_benchmark,
+    export_benchmark,
     loading_benchmark,
     part_benchmark,
     prediction_benchmark,
@@ -94,6 +98,10 @@ def results_of(suite: str, args: argparse.Namespace) -> Iterator[dict[str, Any]]
     elif suite == "evaluate":
         yield from evaluation_benchmark.compare(
             args.images or 1000, args.detections, args.classes, args.rounds
+        )
+    elif suite == "export":
+        yield from export_benchmark.compare(
+            args.weights, args.source, args.images or 6, args.rounds, args.precision
         )
     else:
         cases = {"roi-align": part_benchmark.roi_align_cases, "masks": part_benchmark.mask_cases}
@@ -122,6 +130,9 @@ def show(result: dict[str, Any]) -> None:
             print(f"    {way}: {', '.join(told)}")
     if "gflop_per_image" in result:
         print("    the network: {gflop_per_image:.0f} GFLOP per image".format(**result))
+    if "file_mb" in result:
+        print("    the file: {file_mb:.0f} MB, written in {write_s:.0f} s, opened in {open_s:.1f} s"
+              .format(**result))  # fmt: skip
     if "difference" in result:
         print("    largest difference of a metric: {difference:.1e}".format(**result))
     sys.stdout.flush()

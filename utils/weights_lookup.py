@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from nets.weights_file import WeightsError
+from utils.export.formats import SUFFIXES
 
 FOLDER = "weights"
 MOST_LISTED = 10
 
 
 def find_weights(name: str, root: Path) -> Path:
-    """A weights file by path, by name in ``weights/``, or by name in the newest run.
+    """A weights file, or an exported one, by path, by name in ``weights/``, or by name in the
+    newest run: the last one that wrote weights, whenever they were exported.
 
     Raises:
         WeightsError: it is nowhere; the message lists what there is.
@@ -21,13 +24,22 @@ def find_weights(name: str, root: Path) -> Path:
         return given
     if (home / name).is_file():
         return home / name
-    found = sorted(home.glob("*/*.pth"), key=lambda path: path.stat().st_mtime, reverse=True)
+    weights = _newest_first(home, [".pth"])
+    exported = _newest_first(home, SUFFIXES)
+    found = weights or exported  # which may have been brought here alone
     if found and (found[0].parent / name).is_file():
         return found[0].parent / name
-    listing = ", ".join(map(str, found[:MOST_LISTED])) or "none yet; run python train.py first"
+    listed = (weights + exported)[:MOST_LISTED]
+    listing = ", ".join(map(str, listed)) or "none yet; run python train.py first"
     raise WeightsError(
         f"{name}: no such weights file here, in {home} or in its newest run. There are: {listing}"
     )
+
+
+def _newest_first(home: Path, suffixes: Iterable[str]) -> list[Path]:
+    """The files of all runs with one of these suffixes."""
+    files = [path for suffix in suffixes for path in home.glob(f"*/*{suffix}")]
+    return sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def run_name(path: Path) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 from tqdm import tqdm
@@ -46,17 +47,38 @@ def judge(
             yield Judged(target["image_id"], prediction, values)
 
 
+def judge_arrays(
+    predict: Callable[[Sequence[np.ndarray]], list[Prediction]], batches: Iterable[Batch]
+) -> Iterator[Judged]:
+    """As ``judge``, without losses, by what looks at arrays (H, W, channels), float32 in 0..1."""
+    for images, targets in batches:
+        predictions = predict([image.permute(1, 2, 0).numpy() for image in images])
+        for target, prediction in zip(targets, predictions, strict=True):
+            yield Judged(target["image_id"], prediction, {})
+
+
 def predictions_of(
     model: MaskRCNN,
     batches: Iterable[Batch],
     precision: Precision,
     processes: Processes,
 ) -> dict[int, Prediction] | None:
-    """What a model finds in the images, by image id, with a progress bar; None but in the first
+    """As ``predictions_by`` of ``judge``."""
+    return predictions_by(
+        lambda shown: judge(model, shown, precision, with_losses=False), batches, processes
+    )
+
+
+def predictions_by(
+    judging: Callable[[Iterable[Batch]], Iterator[Judged]],
+    batches: Iterable[Batch],
+    processes: Processes,
+) -> dict[int, Prediction] | None:
+    """What is found in the images, by image id, with a progress bar; None but in the first
     process."""
     hidden = None if processes.is_first else True
     progress = tqdm(batches, "testing", unit="image", leave=False, disable=hidden)
-    judged = judge_together(judge(model, progress, precision, with_losses=False), processes)
+    judged = judge_together(judging(progress), processes)
     return None if judged is None else {one.image_id: one.prediction for one in judged}
 
 

@@ -14,6 +14,7 @@ import torch
 import torchvision
 
 from nets.weights_file import WeightsError, WeightsFile
+from utils.evaluation.operating_point import stored_point
 from utils.export.formats import FORMATS
 from utils.export.settings import ExportSettings
 
@@ -93,12 +94,34 @@ def read_card(path: Path, text: str | None) -> ModelCard:
         content["settings"] = ExportSettings(**settings)
         content["input_size"] = tuple(content["input_size"])
         card = ModelCard(**{f.name: content[f.name] for f in fields(ModelCard)})
+        is_sound = _is_sound(card)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(
             f"{path}: its description cannot be read ({error}); was it edited?"
         ) from error
-    if card.format not in FORMATS or len(card.weights.classes) != card.weights.num_classes - 1:
+    if not is_sound:
         raise WeightsError(f"{path}: its description contradicts itself; was it edited?")
     return card
+
+
+def _is_sound(card: ModelCard) -> bool:
+    """Whether the parts of a card agree with each other; where a part is missing or of another
+    kind, some error that tells so."""
+    weights, settings = card.weights, card.settings
+    classes = len(weights.classes)
+    if not classes == len(set(weights.classes)) == weights.num_classes - 1:
+        return False
+    if len(weights.thresholds) != classes:
+        return False
+    shorter, longer = card.input_size
+    numbers = (shorter, longer, card.detections, settings.batch or 1, *(settings.size or (1, 1)))
+    shares = (card.score_threshold, card.nms_threshold, *stored_point(weights).thresholds.values())
+    return (
+        card.format in FORMATS
+        and all(isinstance(part, dict) for part in (weights.data, weights.preprocessing))
+        and all(isinstance(number, int) and number > 0 for number in numbers)
+        and all(share >= 0 for share in shares)
+        and len(weights.options.get("image_mean", (0,) * weights.channels)) == weights.channels
+    )

@@ -60,6 +60,12 @@ def onnx_suppress(boxes: Any, scores: Any, groups: Any, count: int, most_iou: fl
     return op.Cast(op.ScatterND(nowhere, places, ones), to=BOOL.dtype)
 
 
+def onnx_sort(values: Any, *, stable: bool, dim: int, descending: bool = False) -> Any:
+    """``torch.sort(stable=True)``; of equal values TopK too gives the first one first."""
+    length = op.Shape(values, start=dim, end=dim + 1)
+    return op.TopK(values, length, axis=dim, largest=int(descending))
+
+
 def _exact(number: Any) -> Any:
     return op.Cast(number, to=DOUBLE.dtype)
 
@@ -68,6 +74,7 @@ def _exact(number: Any) -> Any:
 # would get one row more or less than in torchvision.
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.maskrcnn_finetune.suppress.default: onnx_suppress,
+    torch.ops.aten.sort.stable: onnx_sort,
     torch.sym_float: _exact,
     torch.sym_int: lambda number: op.Cast(number, to=INT64.dtype),
     operator.truediv: lambda a, b: op.Div(_exact(a), _exact(b)),

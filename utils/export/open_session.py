@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nets.weights_file import WeightsError
 from utils.export.formats import FORMATS, ONNX, OPENVINO, TORCHSCRIPT, check_packages
+from utils.export.report import check_unchanged
 from utils.export.session import Session
 
 
@@ -18,17 +19,27 @@ def is_exported(path: Path) -> bool:
     return any(path.suffix in format.suffixes for format in FORMATS.values())
 
 
+def parts_of(path: Path) -> list[Path]:
+    """All files that a model consists of, itself first; OpenVINO's numbers lie beside its graph."""
+    is_graph = path.suffix in FORMATS[OPENVINO].suffixes
+    return [path, path.with_suffix(".bin")] if is_graph else [path]
+
+
 def open_session(path: Path) -> Session:
     """A file of ``tools.export``, ready to run.
 
     Raises:
-        WeightsError: it is missing, damaged, or none of ``tools.export``.
+        WeightsError: it is missing, damaged, changed since it was verified, or none of
+            ``tools.export``.
         ConfigError: what runs it is not installed.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise WeightsError(f"{path}: is empty (0 bytes); was the copy cut short?")
+    for part in parts_of(path):
+        if not part.is_file():
+            beside = f"; {path.name} needs it beside it" if part != path else ""
+            raise WeightsError(f"{part}: no such file{beside}")
+        if part.stat().st_size == 0:
+            raise WeightsError(f"{part}: is empty (0 bytes); was the copy cut short?")
+    check_unchanged(path)
     # Each runtime takes a second or more to import, and may not be there.
     if path.suffix in FORMATS[ONNX].suffixes:
         check_packages(f"running {path.name}", FORMATS[ONNX].running)

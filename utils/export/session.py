@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from nets.exportable import OUTPUTS, PASTED
+from nets.weights_file import WeightsError
 from utils.export.card import ModelCard
 
 
@@ -50,3 +53,54 @@ class Session(ABC):
             images: (B, H, W, C) of the size and number that the card's settings say, C-contiguous;
                 uint8 RGB, or float32 in 0..1 of another number of channels.
         """
+
+
+class Signature(NamedTuple):
+    """What a network takes and gives.
+
+    Attributes:
+        dtype: of its images, as numpy calls it.
+        shape: of its images, (B, H, W, C); ``None`` where any number will do.
+        outputs: their names.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...]
+    outputs: tuple[str, ...]
+
+
+def signature_of(card: ModelCard) -> Signature:
+    """What a file must have whose description this is."""
+    height, width = card.settings.size or (None, None)
+    return Signature(
+        "uint8" if card.takes_bytes else "float32",
+        (card.settings.batch, height, width, card.weights.channels),
+        (*OUTPUTS, PASTED) if card.settings.paste else OUTPUTS,
+    )
+
+
+def check_signature(path: Path, card: ModelCard, found: Sequence[Signature]) -> None:
+    """Hold what a runtime tells of a file's network, one signature for each input, against what the
+    file says of itself.
+
+    Raises:
+        WeightsError: they differ.
+    """
+    wanted = signature_of(card)
+    if list(found) != [wanted]:
+        raise WeightsError(
+            f"{path}: its network takes and gives {_in_words(found)}, its description says "
+            f"{_in_words([wanted])}; was it edited? Export it again"
+        )
+
+
+def _in_words(signatures: Sequence[Signature]) -> str:
+    """``uint8 (any, 480, 640, 3) -> boxes, labels``."""
+    return (
+        " and ".join(
+            f"{one.dtype} ({', '.join('any' if side is None else str(side) for side in one.shape)}) -> "
+            f"{', '.join(one.outputs)}"
+            for one in signatures
+        )
+        or "no image"
+    )

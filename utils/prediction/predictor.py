@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import nets.torch_pair  # noqa: F401  # isort: skip  (first: checks that torchvision fits torch)
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import torch
-from torch import Tensor
-from torchvision.models.detection import MaskRCNN
-from torchvision.transforms.v2.functional import to_dtype
 
-from nets.class_thresholds import set_class_thresholds
 from nets.contract import Prediction
-from nets.detect import detect
-from nets.inference import ready_for_inference
-from nets.mask_rcnn import input_size
-from nets.out_of_memory import is_out_of_memory
-from nets.weights_file import WeightsFile, load_weights
+from nets.weights_file import WeightsFile
 from utils.config import ConfigError
-from utils.data.images import check_reading_rule, check_resizable
+from utils.data.images import check_reading_rule
 from utils.data.records import DataError
-from utils.device import Precision, choose_device, choose_precision
+from utils.device import Precision
+from utils.export.session import Session
+from utils.prediction.detector import Detector
+from utils.prediction.exported_detector import ExportedDetector
 from utils.prediction.found_picture import FoundPicture, Picture, Unusable
 from utils.prediction.image_prediction import ImagePrediction
 from utils.prediction.input_images import AnyImage, as_array
+from utils.prediction.network_detector import NetworkDetector
+from utils.prediction.trained_model import open_model
 
 NEVER = 2.0  # a threshold that no score reaches
 GPU_BATCH = 8  # images of one size that go through the network together
@@ -39,7 +34,7 @@ GPU_BATCH = 8  # images of one size that go through the network together
 class Predictor:
     """Finds objects in pictures.
 
-        predictor = Predictor.from_file("best.pth")
+        predictor = Predictor.from_file("best.pth")     # or a file of tools.export
         prediction = predictor("photo.jpg")             # a path, Pillow image, array or tensor
         predictions = predictor([array, other_array])   # or a list of them
         prediction.draw().save("found.png")
@@ -48,7 +43,10 @@ class Predictor:
         classes: names in label order, label 1 first.
         channels: of the images it takes.
         thresholds: from which score on a detection counts, by class in label order.
+        detector: what looks at the pictures.
     """
+
+    detector: Detector
 
     def __init__(
         self,
@@ -61,6 +59,7 @@ class Predictor:
         max_detections: int | None = None,
         classes: Sequence[str] = (),
         reference: bool = False,
+        session: Session | None = None,
     ) -> None:
         """
         Args:
@@ -72,9 +71,12 @@ class Predictor:
             max_detections: the surest detections of an image that are given.
             classes: names of the classes to look for; all by default.
             reference: compute with torchvision's own modules.
+            session: what runs the network, if the weights are those of an exported file; the
+                device, the number format and ``reference`` are nothing to it.
 
         Raises:
-            ConfigError: the model knows no such class, or a number out of range.
+            ConfigError: the model knows no such class, a number out of range, or something that
+                the exported file cannot give.
         """
         _check(score_threshold, nms_threshold, max_detections, classes, weights.classes)
         self.classes = weights.classes
@@ -86,13 +88,16 @@ class Predictor:
             threshold if not classes or name in classes else NEVER
             for name, threshold in zip(weights.classes, thresholds, strict=True)
         )
-        self.device = device
-        self.precision = precision
-        self.batch_size = GPU_BATCH if device.type == "cuda" else 1
-        self._build = partial(
-            _built, weights, self.thresholds, nms_threshold, max_detections, reference
-        )
-        self.model = self._build(device, precision)
+        if session:
+            self.detector = ExportedDetector(
+                session, self.thresholds, nms_threshold, max_detections
+            )
+        else:
+            at_once = GPU_BATCH if device.type == "cuda" else 1
+            self.detector = NetworkDetector(
+                weights, device, precision, at_once, self.thresholds, nms_threshold,
+                max_detections, reference,
+            )  # fmt: skip
 
     @classmethod
     def from_file(
@@ -107,21 +112,30 @@ class Predictor:
         classes: Sequence[str] = (),
         reference: bool = False,
     ) -> Predictor:
-        """A predictor of a weights file; arguments as those of the class, the device and the number
-        format by name.
+        """A predictor of a weights file or an exported one; arguments as those of the class, the
+        device and the number format by name.
 
         Raises:
             WeightsError: it is none, or damaged.
-            ConfigError: the device or the class is not there.
+            ConfigError: the device or the class is not there, or what an exported file cannot give.
         """
-        weights = load_weights(Path(path))
-        check_reading_rule(weights.preprocessing)
-        on = choose_device(device)
+        model = open_model(Path(path))
+        check_reading_rule(model.weights.preprocessing)
         return cls(
-            weights, on, choose_precision(precision, on, weights.precision),
+            model.weights, *model.place(device, precision, reference),
             score_threshold=score_threshold, nms_threshold=nms_threshold,
             max_detections=max_detections, classes=classes, reference=reference,
+            session=model.session,
         )  # fmt: skip
+
+    @property
+    def batch_size(self) -> int:
+        """How many images of one size are looked at together."""
+        return self.detector.batch_size
+
+    @batch_size.setter
+    def batch_size(self, count: int) -> None:
+        self.detector.batch_size = count
 
     @overload
     def __call__(self, images: AnyImage) -> ImagePrediction: ...
@@ -158,14 +172,10 @@ class Predictor:
             DataError: one is too thin to be resized to the network's input.
         """
         for array in arrays:
-            self._check_size(*array.shape[:2])
+            self.detector.check_size(*array.shape[:2])
         predictions: list[Prediction] = []
         for _, same in groupby(arrays, key=np.shape):
-            alike = list(same)
-            while alike:
-                batch = alike[: self.batch_size]
-                predictions += self._predict_batch(batch)
-                del alike[: len(batch)]
+            predictions += self.detector.detect(list(same))
         return predictions
 
     def stream(self, pictures: Iterable[Picture | Unusable]) -> Iterator[FoundPicture | Unusable]:
@@ -197,7 +207,7 @@ class Predictor:
             return picture
         pixels = picture.pixels
         try:
-            self._check_size(pixels.height, pixels.width)
+            self.detector.check_size(pixels.height, pixels.width)
             return picture, pixels.window(0, 0, pixels.width, pixels.height)
         except DataError as error:
             return Unusable(picture.name, str(error))
@@ -206,80 +216,6 @@ class Predictor:
         predictions = self.predict([array for _, array in batch])
         for (picture, _), prediction in zip(batch, predictions, strict=True):
             yield FoundPicture(picture, prediction, self.classes)
-
-    def _check_size(self, height: int, width: int) -> None:
-        check_resizable(height, width, *input_size(self.model))
-
-    def _predict_batch(self, arrays: Sequence[np.ndarray]) -> list[Prediction]:
-        """If memory runs out, fewer at a time from now on; if it does for one, that one on the CPU.
-
-        Raises:
-            RuntimeError: memory runs out on the CPU.
-        """
-        try:
-            return self._detect(arrays, self.model, self.device, self.precision)
-        except Exception as error:
-            if not is_out_of_memory(error) or (len(arrays) == 1 and self.device.type == "cpu"):
-                raise
-        # Here and not above, where the error still holds what is to be freed.
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if len(arrays) > 1:
-            self.batch_size = len(arrays) // 2
-            halves = arrays[: self.batch_size], arrays[self.batch_size :]
-            return [one for half in halves for one in self.predict(half)]
-        return self._detect(arrays, *self._on_cpu)
-
-    @cached_property
-    def _on_cpu(self) -> tuple[MaskRCNN, torch.device, Precision]:
-        """For images that are too large for a GPU."""
-        warnings.warn(
-            f"the memory of the {self.device.type} device is too small for some images; they are "
-            "looked at on the CPU, which is slower",
-            stacklevel=2,
-        )
-        device = torch.device("cpu")
-        precision = Precision("fp32", "cpu")
-        return self._build(device, precision), device, precision
-
-    @torch.inference_mode()
-    def _detect(
-        self,
-        arrays: Sequence[np.ndarray],
-        model: MaskRCNN,
-        device: torch.device,
-        precision: Precision,
-    ) -> list[Prediction]:
-        moved = [_tensor(array).to(device) for array in arrays]  # before they become floats
-        images = [to_dtype(image, torch.float32, scale=True) for image in moved]
-        with precision.autocast():
-            predictions, _ = detect(model, images)
-        return predictions
-
-
-def _built(
-    weights: WeightsFile,
-    thresholds: tuple[float, ...],
-    nms_threshold: float | None,
-    max_detections: int | None,
-    reference: bool,
-    device: torch.device,
-    precision: Precision,
-) -> MaskRCNN:
-    model = weights.build(reference).to(device)
-    set_class_thresholds(model.roi_heads, thresholds)
-    if not reference:
-        ready_for_inference(model, precision.dtype)
-    if nms_threshold is not None:
-        model.roi_heads.nms_thresh = nms_threshold
-    if max_detections is not None:
-        model.roi_heads.detections_per_img = max_detections
-    return model
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    """(H, W, C) as (C, H, W); copied where torch cannot take it, as if it may not be written to."""
-    return torch.from_numpy(np.require(array, requirements=["C", "W"])).permute(2, 0, 1)
 
 
 def _check(

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nets.weights_file import WeightsFile, load_weights, nameless, renamed
+from nets.weights_file import nameless, renamed
 from utils.config import ConfigError
+from utils.prediction.trained_model import TrainedModel, open_model
 
 
-def load_wanted(path: Path, names: Sequence[str]) -> tuple[WeightsFile, tuple[str, ...]]:
-    """The weights, and which of their classes to look for (none: all).
+def load_wanted(path: Path, names: Sequence[str]) -> tuple[TrainedModel, tuple[str, ...]]:
+    """The model, and which of its classes to look for (none: all).
 
     Names choose among those that the weights know. A plain ``state_dict`` knows none, so they are
     the names of all its classes, in label order.
 
     Raises:
         WeightsError: the file is none, or has no names and another number of classes.
-        ConfigError: the weights know no such class.
+        ConfigError: the weights know no such class; or what runs the file is not installed.
     """
-    weights = load_weights(path)
+    model = open_model(path)
+    weights = model.weights
     unknown = [name for name in names if name not in weights.classes]
     if unknown and weights.classes == nameless(len(weights.classes)):
-        return renamed(path, weights, tuple(names)), ()
+        return model._replace(weights=renamed(path, weights, tuple(names))), ()
     if unknown:
         known = ", ".join(weights.classes)
         raise ConfigError(f"--classes: the weights know no {unknown[0]!r}; they know {known}")
-    return weights, tuple(names)
+    return model, tuple(names)

@@ -9,7 +9,9 @@ import onnxruntime
 
 from nets.weights_file import WeightsError, first_line
 from utils.export.card import KEY, read_card
-from utils.export.session import Found, Session
+from utils.export.session import Found, Session, Signature, check_signature
+
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # as numpy calls them
 
 
 class OnnxSession(Session):
@@ -33,6 +35,15 @@ class OnnxSession(Session):
             ) from error
         self.path = path
         self.card = read_card(path, self._session.get_modelmeta().custom_metadata_map.get(KEY))
+        outputs = tuple(one.name for one in self._session.get_outputs())
+        check_signature(path, self.card, [
+            Signature(
+                DTYPES.get(one.type, one.type),
+                tuple(side if isinstance(side, int) else None for side in one.shape),
+                outputs,
+            )
+            for one in self._session.get_inputs()
+        ])  # fmt: skip
 
     def run(self, images: np.ndarray) -> Found:
         return Found(*self._session.run(None, {self._session.get_inputs()[0].name: images}))

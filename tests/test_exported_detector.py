@@ -1,0 +1,295 @@
+"""Exported files that find objects: what the network finds, and what only they have to care for."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from eager_session import EagerSession, FixedSession
+from exportable_scene import CLASSES, make_images, make_weights
+from pycocotools import mask as coco_mask
+
+from nets.weights_file import WeightsError
+from utils.config import ConfigError
+from utils.data.records import DataError
+from utils.device import Precision
+from utils.export.session import Found
+from utils.prediction.exported_detector import ExportedDetector
+from utils.prediction.predictor import Predictor
+
+CPU, FP32 = torch.device("cpu"), Precision("fp32", "cpu")
+ALL = (0.05,) * len(CLASSES)
+SIZES = [(120, 90), (64, 150), (2, 5)]
+MEAN = np.array([124, 116, 104])
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return make_weights()
+
+
+@pytest.fixture(scope="module")
+def session(weights):
+    """Of any number of images of any size."""
+    return EagerSession(weights)
+
+
+def predictor_of(weights, session=None, **options) -> Predictor:
+    return Predictor(weights, CPU, FP32, session=session, **options)
+
+
+def noise(size, strength=1.0) -> np.ndarray:
+    return make_images(strength, size=size)[0].numpy()
+
+
+def assert_alike(found, wanted, atol=0.02):
+    assert found["labels"].tolist() == wanted["labels"].tolist()
+    for name, tolerance in (("boxes", atol), ("scores", 2e-4)):
+        assert found[name].dtype == wanted[name].dtype == torch.float32
+        torch.testing.assert_close(found[name], wanted[name], rtol=0, atol=tolerance)
+    assert [mask["size"] for mask in found["masks"]] == [mask["size"] for mask in wanted["masks"]]
+    overlaps = [
+        coco_mask.iou([one], [other], [0])[0, 0]
+        for one, other in zip(found["masks"], wanted["masks"], strict=True)
+        if coco_mask.area(one) + coco_mask.area(other)
+    ]
+    assert min(overlaps, default=1) > 0.97
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("strength", [0.0, 0.25, 1.0])
+def test_the_same_is_found_as_by_the_network(weights, session, size, strength):
+    image = noise(size, strength)
+    wanted = predictor_of(weights, score_threshold=0.05).predict([image])[0]
+    found = predictor_of(session.card.weights, session, score_threshold=0.05).predict([image])[0]
+    assert strength == 0 or size == (2, 5) or len(wanted["scores"]) > 2
+    assert strength > 0 or len(wanted["scores"]) == 0
+    assert_alike(found, wanted)
+
+
+def test_thresholds_classes_and_most_detections_choose_among_all(weights, session):
+    image = noise((120, 90))
+    everything = predictor_of(weights, session, score_threshold=0.05)(image)
+    between = float(everything["scores"].sort().values[[40, 41]].double().mean())
+    chosen = predictor_of(
+        weights, session, score_threshold=between, classes=["oval", "star"], max_detections=7
+    )(image)
+    kept = (everything["scores"].double() >= between) & (everything["labels"] > 1)
+    assert kept.sum() > 7
+    for name in ("boxes", "labels", "scores"):
+        assert torch.equal(chosen[name], everything[name][kept][:7])
+    wanted = [mask for mask, is_kept in zip(everything["masks"], kept, strict=True) if is_kept]
+    assert chosen["masks"] == wanted[:7]
+
+
+def test_each_class_has_the_threshold_of_its_weights(weights):
+    point = {
+        "rule": "f1",
+        "thresholds": [0.9, 0.05, 0.4],
+        "costs": [(0, 0, 0)] * 3,
+        "notes": [""] * 3,
+    }
+    point["costs"] = [{"found": 0, "false": 0, "missed": 0}] * 3
+    with_point = replace(weights, operating_point=point)
+    session = EagerSession(with_point)
+    found = predictor_of(with_point, session)(noise((120, 90)))
+    everything = predictor_of(weights, session, score_threshold=0.05)(noise((120, 90)))
+    least = torch.tensor(point["thresholds"])[everything["labels"] - 1]
+    kept = everything["scores"] >= least
+    assert 0 < kept.sum() < len(kept)
+    assert torch.equal(found["scores"], everything["scores"][kept])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"score_threshold": 0.01},
+            r"nothing below 0.05; export it again with --score-threshold 0.01",
+        ),
+        ({"nms_threshold": 0.3}, r"nms_threshold is 0.3, that of model.onnx is 0.9"),
+        ({"max_detections": 101}, r"gives at most 100; export it again with --max-detections 101"),
+        ({"classes": ["hexagon"]}, r"know no class 'hexagon'"),
+    ],
+)
+def test_what_the_file_cannot_give_is_refused(weights, session, options, words):
+    with pytest.raises(ConfigError, match=words):
+        predictor_of(weights, session, **options)
+
+
+def test_what_the_file_has_anyhow_may_be_asked_for(weights, session):
+    image = noise((120, 90))
+    asked = predictor_of(
+        weights, session, score_threshold=0.05, nms_threshold=0.9, max_detections=100
+    )(image)
+    assert torch.equal(
+        asked["scores"], predictor_of(weights, session, score_threshold=0.05)(image)["scores"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch", "at_once", "wanted"),
+    [(None, 1, [1] * 5), (None, 2, [2, 2, 1]), (None, 8, [5]), (2, 1, [2] * 3), (2, 8, [2] * 3)],
+)
+def test_images_go_in_the_numbers_that_the_file_takes(weights, batch, at_once, wanted):
+    session = EagerSession(weights, batch=batch)
+    predictor = predictor_of(weights, session, score_threshold=0.05)
+    assert predictor.batch_size == (batch or 1)
+    predictor.batch_size = at_once
+    images = [np.roll(noise((60, 50)), 9 * n, axis=1) for n in range(5)]
+    found = predictor.predict(images)
+    assert [len(one) for one in session.seen] == wanted
+    if batch:
+        assert not session.seen[-1][-1].any()
+    alone = predictor_of(weights, EagerSession(weights), score_threshold=0.05)
+    for one, image in zip(found, images, strict=True):
+        assert_alike(one, alone.predict([image])[0])
+
+
+def drawn(*objects, places=3) -> Found:
+    """What is found in an image: label, score and box of each object, all of its mask inside."""
+    boxes = np.zeros((1, places, 4), np.float32)
+    labels = np.zeros((1, places), np.int64)
+    scores = np.zeros((1, places), np.float32)
+    masks = np.zeros((1, places, 28, 28), np.float32)
+    for n, (label, score, box) in enumerate(objects):
+        boxes[0, n], labels[0, n], scores[0, n], masks[0, n] = box, label, score, 1
+    return Found(boxes, labels, scores, masks, np.array([len(objects)]))
+
+
+def test_an_image_of_another_size_is_fitted_and_what_is_found_brought_back(weights):
+    """100 x 50 pixels on a canvas of 80 x 80: it fills 80 x 40, each pixel 1.25 of its own."""
+    found = drawn(
+        (1, 0.9, (8, 16, 40, 32)),
+        (2, 0.8, (60, 30, 80, 60)),  # reaches below the picture
+        (3, 0.7, (10, 50, 30, 70)),  # beside it
+    )
+    session = FixedSession(weights, found, size=(80, 80))
+    detector = ExportedDetector(session, ALL)
+    pixels = noise((50, 100))
+    with pytest.warns(UserWarning, match=r"model\.onnx takes images of 80x80 pixels") as told:
+        (one,), (_,) = detector.detect([pixels]), detector.detect([pixels])
+    assert len(told) == 1
+    (canvas,) = session.seen[0]
+    assert canvas.shape == (80, 80, 3)
+    assert (canvas[40:] == MEAN).all()
+    assert not (canvas[:40] == MEAN).all()
+    assert one["boxes"].tolist() == [[10, 20, 50, 40], [75, 37.5, 100, 50]]
+    assert one["labels"].tolist() == [1, 2]
+    assert [mask["size"] for mask in one["masks"]] == [[50, 100]] * 2
+    mask = coco_mask.decode(one["masks"][0])
+    assert mask[21:39, 11:49].all()
+    assert mask.sum() <= 22 * 42
+
+
+def test_the_mean_colour_is_the_networks_own(weights):
+    own = replace(weights, options={**weights.options, "image_mean": [1.0, 0.0, 0.5]})
+    session = FixedSession(own, drawn(), size=(80, 80))
+    with pytest.warns(UserWarning, match="fitted"):
+        ExportedDetector(session, ALL).detect([noise((40, 80))])
+    assert (session.seen[0][0, 40:] == [255, 0, 128]).all()
+
+
+def test_an_image_of_the_files_own_size_is_taken_as_it_is(weights):
+    session = FixedSession(weights, drawn((1, 0.9, (8, 16, 40, 32))), size=(60, 80))
+    pixels = noise((60, 80))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = ExportedDetector(session, ALL).detect([pixels])
+    np.testing.assert_array_equal(session.seen[0], pixels[None])
+    assert found["boxes"].tolist() == [[8, 16, 40, 32]]
+
+
+def test_what_is_found_in_a_fitted_image_is_about_what_the_network_finds(weights):
+    """At twice its size, in proportion, the network's own resizing undoes it but for rounding."""
+    image = np.kron(noise((48, 72)), np.ones((2, 2, 1), np.uint8))
+    wanted = predictor_of(weights, score_threshold=0.3).predict([image])[0]
+    session = EagerSession(weights, size=(192, 288))
+    with pytest.warns(UserWarning, match="fitted"):
+        found = predictor_of(weights, session, score_threshold=0.3).predict([image])[0]
+    assert len(wanted["scores"]) > 3
+    best = int(found["scores"].argmax())
+    same = (wanted["boxes"] - found["boxes"][best]).abs().amax(1) < 6
+    assert same.any()
+
+
+def test_bytes_and_floats_are_the_same_pixels(weights):
+    session = FixedSession(weights, drawn())
+    detector = ExportedDetector(session, ALL)
+    pixels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    detector.detect([pixels])
+    detector.detect([pixels.astype(np.float32) / 255])
+    detector.detect([torch.from_numpy(pixels).float().div(255).numpy()])
+    for seen in session.seen:
+        assert seen.dtype == np.uint8
+        np.testing.assert_array_equal(seen[0], pixels)
+
+
+def test_other_channels_are_floats():
+    weights = make_weights(channels=2)
+    session = FixedSession(weights, drawn())
+    detector = ExportedDetector(session, ALL)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 20, 2), np.uint8)
+    detector.detect([pixels])
+    detector.detect([pixels.astype(np.float32) / 255])
+    for seen in session.seen:
+        assert seen.dtype == np.float32
+        np.testing.assert_array_equal(seen[0], pixels / np.float32(255))
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "is_taken"),
+    [
+        ((2, 2), {}, True), ((1, 30), {}, False), ((30, 1), {}, False), ((2, 900), {}, False),
+        ((1, 30), {"size": (64, 64)}, True), ((1, 900), {"size": (64, 64)}, False),
+    ],
+)  # fmt: skip
+def test_too_thin_images_are_refused(weights, size, settings, is_taken):
+    detector = ExportedDetector(FixedSession(weights, drawn(), **settings), ALL)
+    if is_taken:
+        detector.check_size(*size)
+    else:
+        with pytest.raises(DataError, match=f"{size[1]}x{size[0]} pixels is too thin"):
+            detector.check_size(*size)
+
+
+def test_what_is_found_is_kept_when_the_runtime_uses_its_memory_again(weights):
+    session = FixedSession(weights, drawn((1, 0.9, (8, 16, 40, 32))))
+    (found,) = ExportedDetector(session, ALL).detect([noise((60, 80))])
+    for values in session.found[:4]:
+        values[:] = 0
+    assert found["boxes"].tolist() == [[8, 16, 40, 32]]
+    assert found["scores"].tolist() == [pytest.approx(0.9)]
+
+
+class Failing(FixedSession):
+    """Cannot run."""
+
+    error: Exception
+
+    def run(self, images):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "words"),
+    [
+        (ValueError("bad node\nat line 3"), WeightsError, r"model.onnx: fails on images \(1, 9, 9, 3\) \(bad node\)"),
+        (RuntimeError("std::bad_alloc"), RuntimeError, "bad_alloc"),
+        (MemoryError("much"), MemoryError, "much"),
+    ],
+)  # fmt: skip
+def test_a_file_that_fails_is_named_unless_memory_runs_out(weights, error, raised, words):
+    session = Failing(weights, drawn())
+    session.error = error
+    with pytest.raises(raised, match=words):
+        ExportedDetector(session, ALL).detect([noise((9, 9))])
+
+
+def test_a_class_without_a_name_is_refused(weights):
+    session = FixedSession(weights, drawn((4, 0.9, (0, 0, 5, 5))))
+    with pytest.raises(WeightsError, match="finds class 4, its description names 3"):
+        ExportedDetector(session, ALL).detect([noise((9, 9))])

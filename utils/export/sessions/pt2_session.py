@@ -1,0 +1,46 @@
+"""Running what ``torch.export`` and AOTInductor write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch._inductor  # not with torch itself
+import torchvision  # noqa: F401  # its NMS is in the graph
+from torch import Tensor
+
+from utils.export.session import Found, Session
+from utils.export.sessions.torch_archive import read_archive, unreadable
+from utils.export.sessions.torch_tensors import found_of, tensor_of
+
+
+class Pt2Session(Session):
+    """A ``.pt2`` file on the CPU: a graph (``torch.export``) or machine code (AOTInductor).
+
+    Opening it can run code that is in the file, so only open files that you trust: machine code is
+    code, and PyTorch reads graphs by unpickling.
+
+    Raises:
+        WeightsError: the file is damaged, or none of ``tools.export``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.card, is_compiled = read_archive(path)
+        try:
+            if is_compiled:
+                network: Callable[[Tensor], Iterable[Tensor]] = torch._inductor.aoti_load_package(
+                    str(path)
+                )
+            else:
+                # What it guards holds for more sizes than it says: that no map is one cell high.
+                network = torch.export.load(path).module(check_guards=False)
+        except Exception as error:  # of many kinds, depending on what is wrong
+            raise unreadable(path, error) from error
+        self._network = network
+
+    @torch.inference_mode()
+    def run(self, images: np.ndarray) -> Found:
+        return found_of(self._network(tensor_of(images, self.card)))

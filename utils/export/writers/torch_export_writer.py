@@ -1,0 +1,16 @@
+"""Writing the graph of ``torch.export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from utils.export.card import KEY, ModelCard
+from utils.export.program import export_program
+
+
+def write_torch_export(card: ModelCard, path: Path) -> None:
+    """Write the network of ``card.weights`` as a ``.pt2`` file for ``torch.export.load``."""
+    program = export_program(card.weights, card.settings)
+    torch.export.save(program, path, extra_files={KEY: card.to_json()})
