@@ -1,30 +1,45 @@
 """A small network that finds nothing, a few objects or a hundred, and what torchvision finds."""
 
+from copy import deepcopy
+
 import torch
 
 from nets.mask_rcnn import build_model
-from nets.weights_file import WeightsFile
+from nets.weights_file import WeightsFile, nameless
 
 ARCH = "maskrcnn_resnet18_fpn_small"
 OPTIONS = {
     "frozen_norm": True, "min_size": 96, "max_size": 160, "rpn_pre_nms_top_n_test": 200,
-    "rpn_post_nms_top_n_test": 300, "rpn_nms_thresh": 0.8, "box_nms_thresh": 0.9, "box_detections_per_img": 100,
+    "rpn_post_nms_top_n_test": 300, "rpn_nms_thresh": 0.8, "box_nms_thresh": 0.9,
+    "box_detections_per_img": 100,
 }  # fmt: skip
-CLASSES = ("box", "oval", "star")
+CLASSES = 3
 GREY = torch.tensor([124.0, 116.0, 104.0])  # what normalising makes zero
-NONE, FEW, MANY = 0.0, 0.25, 1.0  # how strong the noise is; it is what this network takes for objects
+NONE, FEW, MANY = (
+    0.0,
+    0.25,
+    1.0,
+)  # how strong the noise is; it is what this network takes for objects
+NETWORKS = {}  # that were made before
 ROUNDING = {"boxes": 0.02, "scores": 2e-4, "masks": 2e-3}  # what two ways to compute may differ by
 
 
-def make_network(arch=ARCH, classes=len(CLASSES), **options):
+def make_network(arch=ARCH, classes=CLASSES, background=3.5, **options):
     """Random weights of torchvision's own modules, that find no object where there is no noise."""
+    key = repr((arch, classes, background, options))
+    if key not in NETWORKS:
+        NETWORKS[key] = _built(arch, classes, background, options)
+    return deepcopy(NETWORKS[key])
+
+
+def _built(arch, classes, background, options):
     torch.manual_seed(0)
     model = build_model(arch, classes + 1, reference=True, **{**OPTIONS, **options})
     heads, noise = model.eval().roi_heads, make_images(MANY, channels=options.get("channels", 3))
     spread_logits(model, model.rpn.head.cls_logits, 1.0, noise)
     spread_logits(model, heads.box_predictor.cls_score, 2.0, noise)
     with torch.no_grad():
-        heads.box_predictor.cls_score.bias[0] += 3.5
+        heads.box_predictor.cls_score.bias[0] += background
     spread_logits(model, heads.mask_predictor.mask_fcn_logits, 3.0, noise)
     return model
 
@@ -39,18 +54,15 @@ def spread_logits(model, layer, spread, images):
     layer.weight *= spread / torch.cat(seen).std()
 
 
-def make_weights(**options):
+def make_weights(arch=ARCH, classes=CLASSES, background=3.5, **options):
     """The same as a weights file."""
-    options = {**OPTIONS, **options}
-    model = make_network(**options).state_dict()
-    return WeightsFile(ARCH, len(CLASSES) + 1, CLASSES, model, options=options)
+    model = make_network(arch, classes, background, **options).state_dict()
+    return WeightsFile(arch, classes + 1, nameless(classes), model, options={**OPTIONS, **options})
 
 
 def make_images(*strengths, size=(120, 90), channels=3):
     """Noise of each of these strengths around grey; uint8, or float32 if not of three channels."""
-    noise = torch.rand(
-        len(strengths), *size, channels, generator=torch.Generator().manual_seed(0)
-    )
+    noise = torch.rand(len(strengths), *size, channels, generator=torch.Generator().manual_seed(0))
     strength = torch.tensor(strengths)[:, None, None, None]
     if channels != 3:
         return 0.5 + strength * (noise - 0.5)
@@ -108,9 +120,9 @@ def _is_same(ours, number, theirs, place):
         (ours[name][number] - theirs[name][place]).abs().max() <= most
         for name, most in ROUNDING.items()
     )
-    return bool(
-        near and ours["labels"][number] == theirs["labels"][place]
-    ) and _is_same_outline(ours, number, theirs, place)
+    return bool(near and ours["labels"][number] == theirs["labels"][place]) and _is_same_outline(
+        ours, number, theirs, place
+    )
 
 
 def _is_same_outline(ours, number, theirs, place):

@@ -12,7 +12,16 @@ from utils.config import ConfigError
 from utils.export import candidates as module
 from utils.export import formats
 from utils.export.candidates import candidates, tell_failure
-from utils.export.formats import AOTI, FORMATS, ONNX, OPENVINO, TORCH_EXPORT, TORCHSCRIPT
+from utils.export.formats import (
+    AOTI,
+    FORMATS,
+    ONNX,
+    ONNX_INT8,
+    OPENVINO,
+    OPENVINO_INT8,
+    TORCH_EXPORT,
+    TORCHSCRIPT,
+)
 from utils.export.settings import ExportSettings
 
 SETTINGS = ExportSettings(max_detections=5)
@@ -94,7 +103,7 @@ def test_packages_that_lack_are_told_in_one_line(weights, script, without, tmp_p
 
 def test_one_package_leaves_the_others(weights, script, without, tmp_path):
     without.add("openvino")
-    assert set(FORMATS) - set(made(weights, tmp_path)) == {OPENVINO, "openvino-int8"}
+    assert set(FORMATS) - set(made(weights, tmp_path)) == {OPENVINO, OPENVINO_INT8}
 
 
 @pytest.mark.parametrize(
@@ -115,6 +124,13 @@ def test_what_fails_is_told_and_the_others_go_on(
     told = capsys.readouterr().out.splitlines()
     assert f"aoti: left out: {said}" in told
     assert "torchscript: left out: is no file" in told
+
+
+def test_8_bits_are_left_out_without_images(weights, script, without, tmp_path, capsys):
+    found = {one.card.format for one in candidates(weights, SETTINGS, (), tmp_path)}
+    assert set(FORMATS) - found == {ONNX_INT8, OPENVINO_INT8}
+    told = [line for line in capsys.readouterr().out.splitlines() if "--data" in line]
+    assert [line.split(":")[0] for line in told] == [ONNX_INT8, OPENVINO_INT8]
 
 
 def test_who_stops_it_stops_it(weights, script, without, tmp_path):

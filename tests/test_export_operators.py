@@ -58,9 +58,10 @@ def test_of_boxes_that_are_as_sure_the_first_stays(score):
     stays = suppress(boxes, scores, groups, 1, 0.3)[0]
 
     assert torch.equal(stays, brute_force(boxes[0], scores[0], groups[0], 0.3))
-    assert torch.where(stays)[0].tolist() == batched_nms(
-        boxes[0].double(), scores[0].double(), groups[0], 0.3
-    ).tolist()
+    assert (
+        torch.where(stays)[0].tolist()
+        == batched_nms(boxes[0].double(), scores[0].double(), groups[0], 0.3).tolist()
+    )
 
 
 @pytest.mark.parametrize("most_iou", [0.0, 0.5, 1.0])

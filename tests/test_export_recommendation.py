@@ -16,7 +16,16 @@ from utils.export.candidates import Candidate
 from utils.export.config import ExportConfig
 from utils.export.formats import FORMATS, ONNX, ONNX_INT8, OPENVINO, OPENVINO_INT8
 from utils.export.program import card_of
-from utils.export.recommendation import IMAGES, ROUNDS, STOCK, Result, advice, recommend, table
+from utils.export.recommendation import (
+    DRAWN,
+    IMAGES,
+    ROUNDS,
+    STOCK,
+    Result,
+    advice,
+    recommend,
+    table,
+)
 from utils.export.verification import Verification
 
 OURS = "predict.py, bf16"
@@ -126,7 +135,8 @@ def scripted(monkeypatch):
         for name in script.seconds:
             yield Candidate(card_of(weights, settings, name), f"session of {name}", 1, 2, 3)
 
-    def calibration_images(weights, data, count):
+    def calibration_images(weights, data, count, *, are_needed):
+        assert not are_needed
         script.asked = data, count
         return images
 
@@ -188,6 +198,15 @@ def test_few_images_are_all_taken(weights, scripted):
     assert [batch[0].max() for batch in scripted.batches] == [0, 1]
 
 
+@pytest.mark.parametrize(("size", "wanted"), [("", DRAWN), ("7x9", (7, 9))])
+def test_without_the_data_drawn_images_are_timed(weights, scripted, size, wanted):
+    scripted.images.clear()
+    recommend(weights, ExportConfig(recommend=True, size=size))
+    images = [image for (image,) in scripted.batches]
+    assert [image.shape for image in images] == [(*wanted, 3)] * IMAGES
+    assert all((image != images[0]).any() for image in images[1:])
+
+
 def test_a_file_that_differs_is_left_out_and_told(weights, scripted, capsys):
     scripted.verified[ONNX] = verification(faults=["image 1 of the data: a score"])
     said = recommend(weights, CONFIG)
@@ -212,7 +231,7 @@ def test_onnx_from_end_to_end(weights, monkeypatch, capsys):
     """With nothing in place of anything, but one format and the images."""
     images = [np.random.default_rng(n).integers(0, 256, (60, 90, 3), np.uint8) for n in range(2)]
     monkeypatch.setattr(candidates_module, "FORMATS", {ONNX: FORMATS[ONNX]})
-    monkeypatch.setattr(module, "calibration_images", lambda *_: images)
+    monkeypatch.setattr(module, "calibration_images", lambda *_, **__: images)
     said = recommend(weights, ExportConfig(recommend=True, max_detections=5)).splitlines()
     rows = {line.split("  ")[0]: line for line in said[2:5]}
     assert rows[ONNX].endswith("  equal")

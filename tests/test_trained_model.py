@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from eager_session import EagerSession
-from exportable_scene import CLASSES, make_weights
+from exportable_scene import make_weights
 
 from nets.weights_file import WeightsError, save_weights
 from utils.config import ConfigError
@@ -16,6 +16,7 @@ from utils.prediction import trained_model
 from utils.prediction.predictor import Predictor
 from utils.prediction.trained_model import TrainedModel, open_model
 
+CLASSES = ("class_1", "class_2", "class_3")
 POINT = {"rule": "f1", "thresholds": [0.9, 0.1, 0.4], "notes": [""] * 3,
          "costs": [{"found": 0, "false": 0, "missed": 0}] * 3}  # fmt: skip
 

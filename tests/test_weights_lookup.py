@@ -68,3 +68,26 @@ def test_a_miss_without_any_run_says_how_to_get_one(tmp_path, name):
 )
 def test_outputs_are_called_after_the_run_or_the_file(tmp_path, path, name):
     assert run_name(tmp_path / path) == name
+
+
+def test_exported_files_are_found_by_name_too(tmp_path):
+    make_run(tmp_path, "old", ["best.pth", "old.onnx"], age=100)
+    make_run(tmp_path, "new", ["best.pth", "best.xml"], age=50)
+    (tmp_path / "weights" / "mine.pt2").write_bytes(b"x")
+    for name, wanted in (("mine.pt2", "mine.pt2"), ("best.xml", "new/best.xml")):
+        assert find_weights(name, tmp_path) == tmp_path / "weights" / wanted
+    with pytest.raises(WeightsError, match=r"new/best\.pth.*old/best\.pth.*new/best\.xml"):
+        find_weights("old.onnx", tmp_path)
+
+
+def test_an_export_does_not_make_its_run_the_newest(tmp_path):
+    make_run(tmp_path, "new", ["best.pth"], age=50)
+    make_run(tmp_path, "old", ["best.pth"], age=100)
+    (tmp_path / "weights" / "old" / "best.onnx").write_bytes(b"x")
+    assert find_weights("best.pth", tmp_path) == tmp_path / "weights" / "new" / "best.pth"
+
+
+def test_exported_files_may_have_come_alone(tmp_path):
+    make_run(tmp_path, "old", ["best.onnx"], age=100)
+    make_run(tmp_path, "new", ["best.onnx"], age=0)
+    assert find_weights("best.onnx", tmp_path) == tmp_path / "weights" / "new" / "best.onnx"

@@ -23,29 +23,39 @@ import sys
 from pathlib import Path
 
 from nets.weights_file import load_weights
+from utils.config import ConfigError
+from utils.data.images import check_resizable
+from utils.data.records import DataError
 from utils.exit_codes import run
 from utils.export.calibration import calibration_images
+from utils.export.card import ModelCard
 from utils.export.formats import FORMATS
-from utils.export.open_session import open_session
+from utils.export.open_session import is_exported, open_session
 from utils.export.placing import placed_when_done
 from utils.export.program import card_of
 from utils.export.recommendation import recommend
 from utils.export.report import write_report
 from utils.export.verification import verify
 from utils.export.write import write
+from utils.interruption import Interruption
 from utils.weights_lookup import find_weights
 
 
 def main(config: ExportConfig) -> None:
     path = find_weights(config.weights, config.output_root)
-    weights = load_weights(path)
+    if is_exported(path):
+        raise ConfigError(f"{path} is an exported file already; --weights takes a .pth file")
+    weights = load_weights(path, config.classes)
     if config.recommend:
         print(recommend(weights, config))
         return
-    card = card_of(weights, config.settings, config.format)
-    images = calibration_images(weights, config.data, config.calibration_images)
     output = config.output or beside(path, config.format)
-    with placed_when_done(output) as place:
+    if output.resolve() == path.resolve():
+        raise ConfigError(f"--output {output} are the weights themselves; choose another name")
+    card = card_of(weights, config.settings, config.format)
+    check_size(card)
+    images = calibration_images(weights, config.data, config.calibration_images)
+    with Interruption(), placed_when_done(output) as place:
         write(card, place, images)
         verification = verify(card, open_session(place), images)
         print(*verification.lines(), sep="\n")
@@ -54,10 +64,26 @@ def main(config: ExportConfig) -> None:
     print(f"written: {output}")
 
 
+def check_size(card: ModelCard) -> None:
+    """Raise ``ConfigError`` if images of ``--size`` cannot be resized for the network."""
+    if card.settings.size:
+        try:
+            check_resizable(*card.settings.size, *card.input_size)
+        except DataError as error:
+            height, width = card.settings.size
+            raise ConfigError(
+                f"--size {height}x{width} is too thin: the network resizes images to at most "
+                f"{card.input_size[1]} pixels, which leaves none across"
+            ) from error
+
+
 def beside(weights: Path, format: str) -> Path:
-    """Where a file goes that no ``--output`` names: ``best-int8.onnx`` beside ``best.pth``."""
-    kind = format.removeprefix(format.partition("-")[0]) if FORMATS[format].is_int8 else ""
-    return weights.with_name(f"{weights.stem}{kind}{FORMATS[format].suffixes[0]}")
+    """Where a file goes that no ``--output`` names: ``best.onnx`` beside ``best.pth``, and
+    ``best-int8.onnx``, as each format has a name of its own."""
+    suffix = FORMATS[format].suffixes[0]
+    first = next(name for name, other in FORMATS.items() if suffix in other.suffixes)
+    kind = "" if format == first else f"-{format.rpartition('-')[2]}"
+    return weights.with_name(f"{weights.stem}{kind}{suffix}")
 
 
 if __name__ == "__main__":

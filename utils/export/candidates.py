@@ -52,6 +52,9 @@ def candidates(
         tell(f"left out: {left_out}; {', '.join(packages)} not installed here: "
              f"pip install -r {REQUIREMENTS}")  # fmt: skip
     for name in (name for name, packages in absent.items() if not packages):
+        if FORMATS[name].is_int8 and not calibration:
+            tell(f"{name}: left out: it takes training images; --data says where they are")
+            continue
         tell(f"{name}: is written" + (", which takes minutes" if name == AOTI else ""))
         try:
             yield _candidate(card_of(weights, settings, name), folder / name, calibration)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class ExportConfig(CommonConfig):
     weights: str = option(BEST, "weights file: a path, or a name in weights/ or its newest run")
     format: str = option("", "what to write", choices=tuple(FORMATS))
     output: Path | None = option(None, "the file; beside the weights by default")
-    dynamic: bool = option(True, "take images of any size, as is the default; --size sets one")
+    dynamic: bool = option(False, "take images of any size, as is done without --size")
     size: str = option("", "take images of this height and width only, such as 480x640")
     batch: str = option(ANY, "how many images are taken at once: a number, or dynamic for any")
     paste: bool = option(False, "also give masks of the images' size, one for each detection")
@@ -55,19 +56,34 @@ class ExportConfig(CommonConfig):
             value = getattr(self, name)
             if value is not None and value < 1:
                 problems.append(f"--{name.replace('_', '-')} is {value}, must be at least 1")
-        try:
-            self.settings  # noqa: B018  # it looks at --size and --batch
-        except ConfigError as error:
-            problems.append(str(error))
-        if self.format and self.output:
-            suffixes = FORMATS[self.format].suffixes
-            if self.output.suffix not in suffixes:
-                problems.append(
-                    f"--output is {self.output}; a file of {self.format} ends in "
-                    f"{' or '.join(suffixes)}"
-                )
+        if self.dynamic and self.size:
+            problems.append("--dynamic takes images of any size, --size of one; give one of them")
+        problems += [*self._shape_problems(), *self._output_problems()]
         if problems:
             raise ConfigError("; ".join(problems))
+
+    def _shape_problems(self) -> Iterator[str]:
+        try:
+            size = self.settings.size
+        except ConfigError as error:
+            yield str(error)
+            return
+        if size and size[0] * size[1] > self.max_pixels:
+            yield f"--size is {self.size}, more pixels than --max-pixels {self.max_pixels}"
+
+    def _output_problems(self) -> Iterator[str]:
+        if not self.output or not self.format:
+            return
+        suffixes = FORMATS[self.format].suffixes
+        if self.output.suffix not in suffixes:
+            yield (
+                f"--output is {self.output}; a file of {self.format} ends in "
+                f"{' or '.join(suffixes)}"
+            )
+        if self.output.is_dir():
+            yield f"--output is {self.output}, which is a folder"
+        elif not self.output.parent.is_dir():
+            yield f"--output is {self.output}; there is no folder {self.output.parent}"
 
     @property
     def settings(self) -> ExportSettings:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+
+import numpy as np
 
 from nets.weights_file import WeightsError, WeightsFile
 from utils.command_line import as_arguments
 from utils.device import choose_precision, describe
 from utils.export.calibration import calibration_images
 from utils.export.candidates import Candidate, candidates, tell, tell_failure
+from utils.export.card import ModelCard
 from utils.export.config import ExportConfig
 from utils.export.formats import ONNX
 from utils.export.program import card_of
 from utils.export.verification import Verification, verify
-from utils.export.verification_images import stretched
+from utils.export.verification_images import drawn, stretched
 from utils.export.ways import CPU, exported_way, own_way, seconds_by_turns, stock_way
 
 IMAGES, ROUNDS = 4, 3
+DRAWN = (480, 640)  # height and width in pixels
 STOCK = "torchvision, fp32"
 
 
@@ -42,10 +47,9 @@ def recommend(weights: WeightsFile, config: ExportConfig) -> str:
     """Write the network in every format that can be written here, in a temporary folder, hold each
     against the network, time them, and say in words which to use. Tells meanwhile what it does.
 
-    Raises:
-        DataError: the images of the weights' data set cannot be read.
+    Drawn images are timed if those of the weights' data set are not there.
     """
-    images = calibration_images(weights, config.data, config.calibration_images)
+    images = calibration_images(weights, config.data, config.calibration_images, are_needed=False)
     precision = choose_precision(config.precision, CPU, weights.precision)
     ours = f"predict.py, {precision.name}"
     card = card_of(weights, config.settings, ONNX)  # its thresholds are those of all formats
@@ -61,19 +65,26 @@ def recommend(weights: WeightsFile, config: ExportConfig) -> str:
             else:
                 ways[file.card.format] = exported_way(file.session)
                 files[file.card.format] = file, verification
-        some = images[:: max(1, len(images) // IMAGES)][:IMAGES]
-        if size := config.settings.size:
-            some = [stretched(image, size) for image in some]
+        some = some_of(images, card)
         batches = [[image] * (config.settings.batch or 1) for image in some]
         tell(f"timed by turns: {', '.join(ways)}")
         seconds = seconds_by_turns(ways, batches, ROUNDS)
     results = {name: Result(seconds[name], *files.get(name, ())) for name in ways}
     note = (
-        f"Seconds for an image on this machine ({describe(CPU)}), from its pixels to run lengths "
-        f"of all objects of score {card.score_threshold:g} or more; medians of {ROUNDS} rounds of "
-        f"{len(some)} images. Other work on the machine shifts them."
+        f"Seconds for an image on this machine ({describe(CPU)}), from its pixels to run lengths\n"
+        f"of all objects of score {card.score_threshold:g} or more: medians of {ROUNDS} rounds of "
+        f"{len(some)} images. Other work on the\nmachine shifts them."
     )
     return "\n".join(["", table(results), note, "", *advice(results, ours, config)])
+
+
+def some_of(images: Sequence[np.ndarray], card: ModelCard) -> list[np.ndarray]:
+    """Images to time with, spread evenly, of the size that the card's files take."""
+    some = list(images[:: max(1, len(images) // IMAGES)][:IMAGES])
+    size = card.settings.size
+    if not some:
+        return [drawn(size or DRAWN, number, card.weights.channels) for number in range(IMAGES)]
+    return [stretched(image, size) for image in some] if size else some
 
 
 def table(results: dict[str, Result]) -> str:

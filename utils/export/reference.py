@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -49,14 +50,13 @@ class Reference:
         """Of an image (H, W, C) as the exported file takes it."""
         return self._detections(_pixels(image))
 
-    def varied(self, image: np.ndarray) -> list[Detections]:
-        """The same with pixels changed by less than can be seen, and proposals in another order:
-        what comes and goes among these hangs on rounding."""
+    def varied(self, image: np.ndarray) -> Iterator[Detections]:
+        """The same, several times, with pixels changed by less than can be seen and proposals in
+        another order: what comes and goes among these hangs on rounding."""
         pixels, chance = _pixels(image), torch.Generator().manual_seed(0)
-        return [
-            self._detections(pixels + JITTER * torch.randn(pixels.shape, generator=chance), chance)
-            for _ in range(VARIATIONS)
-        ]
+        for _ in range(VARIATIONS):
+            noise = torch.randn(pixels.shape, generator=chance)
+            yield self._detections(pixels + JITTER * noise, chance)
 
     @torch.inference_mode()
     def _detections(self, pixels: Tensor, chance: torch.Generator | None = None) -> Detections:

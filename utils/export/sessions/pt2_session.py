@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from torch import Tensor
 from utils.export.session import Found, Session
 from utils.export.sessions.torch_archive import read_archive, unreadable
 from utils.export.sessions.torch_tensors import found_of, tensor_of
+
+Network = Callable[[Tensor], Iterable[Tensor]]
+LOGGERS = ("torch.export", "torch._inductor.package.package")  # they tell what is raised anyhow
 
 
 class Pt2Session(Session):
@@ -29,18 +33,20 @@ class Pt2Session(Session):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.card, is_compiled = read_archive(path)
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        load = torch._inductor.aoti_load_package if is_compiled else _graph
         try:
-            if is_compiled:
-                network: Callable[[Tensor], Iterable[Tensor]] = torch._inductor.aoti_load_package(
-                    str(path)
-                )
-            else:
-                # What it guards holds for more sizes than it says: that no map is one cell high.
-                network = torch.export.load(path).module(check_guards=False)
+            self._network: Network = load(str(path))
         except Exception as error:  # of many kinds, depending on what is wrong
             raise unreadable(path, error) from error
-        self._network = network
 
     @torch.inference_mode()
     def run(self, images: np.ndarray) -> Found:
         return found_of(self._network(tensor_of(images, self.card)))
+
+
+def _graph(path: str) -> Network:
+    # Its guards say that no feature map is one cell high or wide. That was so in the example; it
+    # holds for thin images too.
+    return torch.export.load(path).module(check_guards=False)

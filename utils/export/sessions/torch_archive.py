@@ -49,6 +49,6 @@ def read_archive(path: Path) -> TorchArchive:
 def unreadable(path: Path, error: Exception) -> WeightsError:
     """What to tell of a file that cannot be loaded."""
     return WeightsError(
-        f"{path}: is no network that can be run ({first_line(error)}); if it was copied, copy it "
+        f"{path}: is no network that can be run ({first_line(error)[:200]}); if it was copied, copy it "
         "again, else export it again, with the PyTorch that is to run it"
     )

@@ -1,9 +1,9 @@
 """Image sizes computed in integers, for a runtime without float64.
 
 torchvision resizes an image to ``int(side * (limit / scaled))`` pixels, in float64: ``scaled`` is
-its shorter side and ``limit`` the network's ``min_size``, or its longer side and ``max_size``. Where
-the true size is whole, rounding can make it fall below, and a row is lost: 97 pixels become 799, not
-800. OpenVINO computes float64 in float32 on a CPU, where that happens to other sides.
+its shorter side and ``limit`` the network's ``min_size``, or its longer side and ``max_size``.
+Where the true size is whole, rounding can make it fall below, and a row is lost: 97 pixels become
+799, not 800. OpenVINO computes float64 as float32 on a CPU, and loses it for other sides.
 """
 
 from __future__ import annotations

@@ -1,0 +1,48 @@
+"""The small network of ``exportable_scene`` as an ONNX file that is exported once for all tests."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx
+from exportable_scene import make_images, make_weights
+
+from utils.export.card import KEY
+from utils.export.program import card_of
+from utils.export.settings import ExportSettings
+from utils.export.write import write
+from utils.export.writers import int8_writer, onnx_writer, openvino_writer
+
+SETTINGS = ExportSettings(paste=True)
+CALIBRATION = [
+    make_images(strength, size=size)[0].numpy()
+    for strength in (0.25, 0.5, 1.0)
+    for size in ((120, 90), (200, 150))
+]
+
+
+@cache
+def exported():
+    """A model of onnx."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx_writer.write_onnx(card_of(make_weights(), SETTINGS, "onnx"), path)
+        return onnx.load(path)
+
+
+def write_onnx(card, path):
+    """As ``onnx_writer.write_onnx``, of this network."""
+    assert card.settings == SETTINGS
+    model = onnx.ModelProto()
+    model.CopyFrom(exported())
+    onnx.helper.set_model_props(model, {KEY: card.to_json()})
+    onnx.save(model, path)
+
+
+def write_once(format, path, monkeypatch):
+    """Write a file of a format that is made of an ONNX file; its card."""
+    monkeypatch.setattr(int8_writer, "write_onnx", write_onnx)
+    monkeypatch.setattr(openvino_writer, "write_onnx", write_onnx)
+    card = card_of(make_weights(), SETTINGS, format)
+    write(card, path, CALIBRATION)
+    return card

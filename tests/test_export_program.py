@@ -1,0 +1,93 @@
+"""The graph that ``torch.export`` takes down gives what the network itself gives."""
+
+import pytest
+import torch
+from exportable_scene import (
+    FEW,
+    MANY,
+    NONE,
+    assert_same,
+    found_by,
+    found_by_torchvision,
+    make_images,
+    make_weights,
+)
+
+from utils.export.program import card_of, example_images, export_program, exportable
+from utils.export.settings import ExportSettings
+
+SIZES = ((120, 90), (64, 200), (97, 131))
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return make_weights()
+
+
+@pytest.fixture(scope="module")
+def program(weights):
+    """For any images; with pasted masks."""
+    return export_program(weights, ExportSettings(paste=True)).module()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("strengths", [(MANY,), (NONE,), (FEW, MANY, NONE, MANY)], ids=str)
+def test_images_of_any_size_and_number(weights, program, size, strengths):
+    images = make_images(*strengths, size=size)
+
+    wanted = exportable(weights, ExportSettings(paste=True))(images)
+
+    for found, expected in zip(program(images), wanted, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4, check_dtype=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ExportSettings(size=(120, 90)),
+        ExportSettings(batch=4),
+        ExportSettings(size=(120, 90), batch=1),
+        ExportSettings(size=(120, 90), batch=4, max_detections=7, nms_threshold=0.2),
+    ],
+    ids=str,
+)
+def test_images_of_a_set_size_or_number(weights, settings):
+    images = make_images(*(MANY, NONE, FEW, MANY)[: settings.batch])
+
+    found = export_program(weights, settings).module()(images)
+
+    for one, wanted in zip(found, exportable(weights, settings)(images), strict=True):
+        torch.testing.assert_close(one, wanted, rtol=0, atol=1e-4)
+
+
+def test_the_settings_take_the_place_of_the_networks(weights):
+    settings = ExportSettings(score_threshold=0.2, nms_threshold=0.3, max_detections=9)
+    model, images = weights.build(reference=True), make_images(MANY, NONE)
+    heads = model.roi_heads
+    heads.score_thresh, heads.nms_thresh, heads.detections_per_img = 0.2, 0.3, 9
+
+    found = exportable(weights, settings)(images)
+
+    assert found[0].shape == (2, 9, 4)
+    assert_same(found_by(found), found_by_torchvision(model, images))
+    card = card_of(weights, settings, "onnx")
+    assert (card.score_threshold, card.nms_threshold, card.detections) == (0.2, 0.3, 9)
+
+
+def test_without_settings_a_card_holds_what_the_network_has(weights):
+    card = card_of(weights, ExportSettings(), "onnx")
+
+    assert (card.score_threshold, card.nms_threshold, card.detections) == (0.05, 0.9, 100)
+    assert card.input_size == (96, 160)
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(3, torch.uint8), (4, torch.float32)])
+def test_examples_are_what_a_file_takes(weights, channels, dtype):
+    fitting = make_weights(channels=channels) if channels != 3 else weights
+
+    images = example_images(fitting, ExportSettings(size=(40, 50), batch=3))
+
+    assert images.shape == (3, 40, 50, channels)
+    assert images.dtype == dtype
+    assert example_images(fitting, ExportSettings()).shape[0] > 1
