@@ -81,7 +81,7 @@ def test_an_equal_file_is_kept(settings):
 
 
 def test_images_of_four_channels():
-    result = verified(channels=4, settings=ExportSettings(score_threshold=0.1))
+    result = verified(channels=4, settings=ExportSettings(score_threshold=0.0))
 
     assert not result.faults
     assert max(count for case in result.cases for count in case.detections) > 3

@@ -31,14 +31,15 @@ def read_archive(path: Path) -> TorchArchive:
     Raises:
         WeightsError: it is damaged, or none of ``tools.export``.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            bad_entry = archive.testzip()
-            text = next((archive.read(name) for name in names if name.endswith(CARD)), b"")
-            card = text.decode()
-    except (zipfile.BadZipFile, EOFError, UnicodeDecodeError, NotImplementedError) as error:
-        raise unreadable(path, error) from error
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+                bad_entry = archive.testzip()
+                text = next((archive.read(name) for name in names if name.endswith(CARD)), b"")
+                card = text.decode()
+        except Exception as error:  # of many kinds, depending on the damage
+            raise unreadable(path, error) from error
     if bad_entry:
         raise WeightsError(
             f"{path}: checksum of {bad_entry} is wrong; the file is damaged, copy it again"
@@ -49,6 +50,6 @@ def read_archive(path: Path) -> TorchArchive:
 def unreadable(path: Path, error: Exception) -> WeightsError:
     """What to tell of a file that cannot be loaded."""
     return WeightsError(
-        f"{path}: is no network that can be run ({first_line(error)[:200]}); if it was copied, copy it "
-        "again, else export it again, with the PyTorch that is to run it"
+        f"{path}: is no network that can be run ({first_line(error)[:200]}); if it was copied, "
+        "copy it again, else export it again, with the PyTorch that is to run it"
     )

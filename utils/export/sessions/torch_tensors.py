@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.export.card import ModelCard
-from utils.export.session import Found
+from utils.export.session import Found, signature_of
 
 
 def tensor_of(images: np.ndarray, card: ModelCard) -> Tensor:
@@ -19,15 +19,14 @@ def tensor_of(images: np.ndarray, card: ModelCard) -> Tensor:
         ValueError: they are not what the network takes. Compiled code would not notice: it reads
             what happens to lie in memory.
     """
-    size, batch = card.settings.size, card.settings.batch
-    dtype = np.uint8 if card.takes_bytes else np.float32
-    wanted = (batch, *(size or (None, None)), card.weights.channels)
-    fits = len(wanted) == images.ndim and images.dtype == dtype and images.size
-    if not fits or any(w not in (None, n) for w, n in zip(wanted, images.shape, strict=True)):
-        sides = ", ".join("any" if side is None else str(side) for side in wanted)
+    dtype, shape, _ = signature_of(card)
+    is_known = images.ndim == len(shape) and images.dtype == dtype and images.size > 0
+    if not is_known or any(
+        side not in (None, given) for side, given in zip(shape, images.shape, strict=True)
+    ):
+        sides = ", ".join("any" if side is None else str(side) for side in shape)
         raise ValueError(
-            f"images are {images.dtype} {images.shape}, "
-            f"the network takes {np.dtype(dtype)} ({sides})"
+            f"images are {images.dtype} {images.shape}, the network takes {dtype} ({sides})"
         )
     return torch.from_numpy(np.ascontiguousarray(images))
 

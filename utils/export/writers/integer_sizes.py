@@ -15,7 +15,7 @@ import openvino
 from openvino import opset13
 
 op: Any = opset13  # its functions take plain numbers too
-LARGEST = 1 << 14  # of scaled sides in pixels; of images beyond, no row is lost where one should be
+LARGEST = 1 << 16  # sides in pixels that are told apart; JPEG has none beyond
 UNIT = 1 << 20  # of mantissas: 1.0 in integers
 NEVER = 2 * UNIT
 DOUBLE_DIGITS = 53
