@@ -19,13 +19,26 @@ from torchvision.ops import MultiScaleRoIAlign
 from nets.class_thresholds import SMALLEST
 from nets.dense_paste import dense_masks
 from nets.export_operators import TORCH_OPERATORS, ExportOperators
-from nets.fixed_size import NONE, are_large, candidates_of, clipped, decoded, ranked, surest, taken
+from nets.fixed_size import (
+    NONE,
+    are_large,
+    candidates_of,
+    clipped,
+    decoded,
+    places_of,
+    ranked,
+    spread,
+    surest,
+    taken,
+)
 from nets.fold_norms import fold_batch_norms
 from nets.roi_align import Pooling
 
 OUTPUTS = ("boxes", "labels", "scores", "masks", "counts")
 PASTED = "pasted"  # a sixth output, if it is asked for
-MOST_CANDIDATES = 4000  # boxes of an image that non-maximum suppression chooses from
+# Boxes of an image that non-maximum suppression chooses from; torchvision has no limit. Only if
+# more are sure enough, and places stay empty nevertheless, the least sure objects are missing.
+MOST_CANDIDATES = 4000
 INSIDE = 0.5  # a pixel belongs to an object from this probability on
 
 
@@ -149,8 +162,8 @@ class ExportableMaskRCNN(nn.Module):
             best, places = surest(logits, self.level_proposals)
             level = clipped(decoded(taken(codes, places), anchors[places], self.rpn_coder), *size)
             chances = best.sigmoid()
-            real = (best > -torch.inf) & (chances >= self.objectness_threshold)
-            real &= are_large(level, self.rpn_smallest)
+            real = (best > -torch.inf) & are_large(level, self.rpn_smallest)
+            real = real & (chances >= self.objectness_threshold)
             chances = torch.where(real, chances, NONE)
             stays = self.operators.suppress(
                 level, chances, torch.zeros_like(places), 1, self.rpn_iou
@@ -217,7 +230,8 @@ class ExportableMaskRCNN(nn.Module):
             pooling = Pooling(pool.output_size, pool.sampling_ratio, scale)
             parts.append(self.operators.pool(features[name], images[here], boxes[here], pooling))
         # Where each box went: they lie level by level now, in their own order in each.
-        places = levels.sort(dim=0, stable=True).indices.argsort()
+        number = torch.arange(levels.shape[0], device=levels.device)
+        places = (levels * levels.shape[0] + number).argsort().argsort()
         return torch.cat(parts)[places]
 
 
@@ -251,21 +265,3 @@ def anchors_of(shapes: Tensor, cells: tuple[int, int], padded: tuple[int, int]) 
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     corners = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)
     return (corners + shapes).reshape(-1, 4)
-
-
-def places_of(found: Tensor) -> Tensor:
-    """The numbers of the filled places of all images, of ``found`` bool (B, D) flattened.
-
-    The very first is always among them: not every runtime can compute with no box at all.
-    """
-    filled = found.flatten()
-    first = torch.arange(filled.shape[0], device=filled.device) == 0
-    (places,) = torch.nonzero(filled | first, as_tuple=True)
-    return places
-
-
-def spread(values: Tensor, places: Tensor, found: Tensor) -> Tensor:
-    """Values (N, ...) of places (``places_of``) as (B, D, ...), zero where nothing was found."""
-    whole = values.new_zeros(found.numel(), *values.shape[1:]).index_put((places,), values)
-    shape = (*found.shape, *values.shape[1:])
-    return whole.reshape(shape) * found.reshape(*found.shape, *(1 for _ in values.shape[1:]))

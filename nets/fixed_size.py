@@ -44,6 +44,24 @@ def taken(values: Tensor, places: Tensor) -> Tensor:
     return values.gather(1, places[:, :, None].expand(-1, -1, values.shape[2]))
 
 
+def places_of(found: Tensor) -> Tensor:
+    """The numbers of the filled places of all images, of ``found`` bool (B, D) flattened.
+
+    The very first is always among them: not every runtime can compute with no box at all.
+    """
+    filled = found.flatten()
+    first = torch.arange(filled.shape[0], device=filled.device) == 0
+    (places,) = torch.nonzero(filled | first, as_tuple=True)
+    return places
+
+
+def spread(values: Tensor, places: Tensor, found: Tensor) -> Tensor:
+    """Values (N, ...) of places (``places_of``) as (B, D, ...), zero where nothing was found."""
+    whole = values.new_zeros(found.numel(), *values.shape[1:]).index_put((places,), values)
+    shape = (*found.shape, *values.shape[1:])
+    return whole.reshape(shape) * found.reshape(*found.shape, *(1 for _ in values.shape[1:]))
+
+
 def decoded(codes: Tensor, boxes: Tensor, coder: BoxCoder) -> Tensor:
     """Boxes (..., 4) changed as a head's codes (..., 4) say; as ``BoxCoder.decode_single``."""
     x1, y1, x2, y2 = boxes.unbind(-1)

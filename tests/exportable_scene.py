@@ -10,16 +10,13 @@ from nets.weights_file import WeightsFile, nameless
 ARCH = "maskrcnn_resnet18_fpn_small"
 OPTIONS = {
     "frozen_norm": True, "min_size": 96, "max_size": 160, "rpn_pre_nms_top_n_test": 200,
-    "rpn_post_nms_top_n_test": 300, "rpn_nms_thresh": 0.8, "box_nms_thresh": 0.9,
+    "rpn_post_nms_top_n_test": 400, "rpn_nms_thresh": 0.9, "box_nms_thresh": 0.9,
     "box_detections_per_img": 100,
 }  # fmt: skip
 CLASSES = 3
 GREY = torch.tensor([124.0, 116.0, 104.0])  # what normalising makes zero
-NONE, FEW, MANY = (
-    0.0,
-    0.25,
-    1.0,
-)  # how strong the noise is; it is what this network takes for objects
+# How strong the noise is in an image; it is what this network takes for objects.
+NONE, FEW, MANY = 0.0, 0.25, 1.0
 NETWORKS = {}  # that were made before
 ROUNDING = {"boxes": 0.02, "scores": 2e-4, "masks": 2e-3}  # what two ways to compute may differ by
 

@@ -8,15 +8,18 @@ import pytest
 from inspected import ARCH, OPTIONS, make_model
 
 from nets.weights_file import WeightsError, WeightsFile
+from utils.evaluation.operating_point import Cost, OperatingPoint
 from utils.export.card import CARD_VERSION, read_card
 from utils.export.program import card_of
 from utils.export.settings import ExportSettings
 
 PATH = Path("best.onnx")
+THRESHOLDS = dict(zip(("square", "Kreis, groß", "三角"), (0.3, 0.5, 0.7), strict=True))
+POINT = OperatingPoint("f1", THRESHOLDS, {name: Cost(3, 2, 1) for name in THRESHOLDS}, {}).to_dict()
 WEIGHTS = WeightsFile(
-    ARCH, 4, ("square", "Kreis, groß", "三角"), make_model().state_dict(),
+    ARCH, 4, tuple(THRESHOLDS), make_model().state_dict(),
     options={**OPTIONS, "frozen_norm": True}, preprocessing={"rule": 1}, precision="bf16",
-    score_threshold=0.4, operating_point={"rule": "f1", "thresholds": [0.3, 0.5, 0.7]},
+    score_threshold=0.4, operating_point=POINT,
     data={"name": "shapes", "split": {"train": ["a.png"], "val": []}},
     metrics={"segm/AP": 0.1 + 0.2}, epoch=3,
 )  # fmt: skip

@@ -107,7 +107,7 @@ def test_a_set_number_of_any_size(weights, tmp_path):
         {"channels": 4, "background": 0},
         {"classes": 1, "background": 0},
         {"classes": 90, "box_score_thresh": 0.02},
-        {"frozen_norm": False, "box_detections_per_img": 2000},
+        {"frozen_norm": False, "rpn_post_nms_top_n_test": 50, "box_detections_per_img": 200},
         {"arch": "maskrcnn_mobilenet_v3_large_fpn", "background": 0},
     ],
     ids=str,
@@ -123,6 +123,7 @@ def test_other_networks(options, tmp_path):
     assert_same(found_by(list(session.run(images.numpy()))[:5]), wanted)
 
 
+@pytest.mark.slow
 def test_of_equal_scores_the_same_ones_are_found(weights, tmp_path):
     """Which box stays depends on the order alone, which all operators of the file must keep."""
     model = {**weights.model}

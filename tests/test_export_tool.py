@@ -1,6 +1,7 @@
 """tools.export from end to end: a file with its report, or one message and nothing written."""
 
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ CLASSES = ("square", "circle", "triangle")
 @pytest.fixture(autouse=True)
 def without_training_images(monkeypatch):
     """Their reading has tests of its own."""
-    monkeypatch.setattr(tools.export, "calibration_images", lambda *_: [])
+    monkeypatch.setattr(tools.export, "calibration_images", lambda *_, **__: [])
 
 
 def export(*arguments):
@@ -52,7 +53,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     save(folder / "best.pth")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tools.export, "calibration_images", lambda *_: [drawn((90, 70), 5, 3)])
+        patch.setattr(tools.export, "calibration_images", lambda *_, **__: [drawn((90, 70), 5, 3)])
         code = export("--weights", folder / "best.pth", "--format", "onnx")
     return folder, code
 
@@ -73,7 +74,7 @@ def test_a_file_and_its_report_lie_beside_the_weights(exported):
 
 def test_the_file_finds_what_torchvision_finds(exported):
     folder, _ = exported
-    weights = replace(save(folder.parent / "again.pth"))
+    weights = save(folder.parent / "again.pth")
     session = open_session(folder / "best.onnx")
     image = drawn((113, 77), 7, 3)
 
@@ -103,15 +104,17 @@ def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch, capsys, expor
     assert (tmp_path / "best.onnx").read_bytes() == b"an earlier one"
 
 
-def test_a_write_that_ends_early_leaves_nothing(tmp_path, monkeypatch, capsys):
-    def interrupted(card, path, _):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_write_that_is_stopped_leaves_nothing(tmp_path, monkeypatch, capsys, number, code):
+    def stopped(card, path, _):
         path.write_bytes(b"half")
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     save(tmp_path / "best.pth")
-    monkeypatch.setattr(tools.export, "write", interrupted)
+    monkeypatch.setattr(tools.export, "write", stopped)
 
-    assert export("--weights", tmp_path / "best.pth", "--format", "onnx") == 130
+    assert export("--weights", tmp_path / "best.pth", "--format", "onnx") == code
+    assert "stopped by SIG" in capsys.readouterr().err
     assert names(tmp_path) == ["best.pth"]
 
 

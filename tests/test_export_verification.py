@@ -308,6 +308,9 @@ def test_what_comes_and_goes_with_rounding_may_be_either():
     assert compared(TWO, tie, [TWO] * 3).faults
     assert compared(TWO, tie, [tie] * 2 + [NOTHING]).faults == ()
     assert compared(TWO, detections([0], [0.9]), [TWO, TWO]).faults
+    three = detections([0, 50, 100], [0.9, 0.8, 0.7])
+    assert not compared(TWO, three, [TWO, three]).faults
+    assert compared(TWO, three, [TWO, TWO]).faults
 
 
 def test_images_are_those_that_the_settings_ask_for():

@@ -7,13 +7,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from exportable_scene import ARCH, make_weights
+from exportable_scene import ARCH, make_images, make_weights
 from exported_once import SETTINGS, write_onnx
 from PIL import Image
-from test_commands import draw_people, failed, succeeded
+from test_commands import failed, succeeded
 
 from nets.weights_file import WeightsError, save_weights
 from predict import open_output
@@ -31,28 +30,40 @@ OUTPUTS = ["--id-masks", "--labelme", "--crops", "--measurements", "--score-thre
 def root(tmp_path_factory) -> Path:
     """An output root with a run that has weights and the same as an ONNX file."""
     root = tmp_path_factory.mktemp("exported")
-    run = root / "weights" / "people"
+    run = root / "weights" / "noise"
     run.mkdir(parents=True)
-    weights = replace(make_weights(), classes=("person", "cat", "dog"), precision="fp32")
+    weights = replace(make_weights(), classes=("box", "oval", "star"), precision="fp32")
     save_weights(run / "best.pth", weights)
     write_onnx(card_of(weights, SETTINGS, "onnx"), run / "best.onnx")
     return root
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory) -> Path:
-    """Labelled pictures of noise, in which the network sees objects."""
-    folder = draw_people(tmp_path_factory.mktemp("data") / "people")
-    for path in folder.glob("PNGImages/*"):
-        pixels = np.asarray(Image.open(path))
-        noise = np.random.default_rng(len(path.name)).integers(0, 256, pixels.shape)
-        Image.fromarray(((pixels + 3 * noise) // 4).astype(np.uint8)).save(path)
+def pictures(tmp_path_factory) -> Path:
+    """A folder of noise, in which the network sees objects."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for n in range(6):
+        pixels = make_images(n / 5, size=(90, 70 + n))[0].numpy()
+        Image.fromarray(pixels).save(folder / f"{n}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predicted(root, pictures, tmp_path_factory) -> Path:
+    """What predict.py leaves by the weights and by the ONNX file, in folders of their names."""
+    folder = tmp_path_factory.mktemp("predicted")
+    for name, how in (("best.pth", "fp32"), ("best.onnx", "onnx")):
+        text = succeeded(
+            "predict.py", "--weights", name, "--output-root", root, "--source", pictures,
+            "--output", folder / name, *OUTPUTS,
+        )  # fmt: skip
+        assert f"{name} ({ARCH}), {how} on cpu" in text
     return folder
 
 
 @pytest.fixture
 def onnx_file(root) -> Path:
-    return root / "weights" / "people" / "best.onnx"
+    return root / "weights" / "noise" / "best.onnx"
 
 
 def tree(folder) -> set[str]:
@@ -63,40 +74,40 @@ def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_predict_gives_what_the_weights_give(root, people, tmp_path):
-    source = ["--source", people / "PNGImages", *OUTPUTS, "--output-root", root]
-    for name in ("best.pth", "best.onnx"):
-        text = succeeded("predict.py", "--weights", name, *source, "--output", tmp_path / name)
-        how = "fp32" if name == "best.pth" else "onnx"
-        assert f"{name} ({ARCH}), {how} on cpu" in text
+def test_predict_gives_what_the_weights_give(predicted):
+    assert tree(predicted / "best.onnx") == tree(predicted / "best.pth")
     wanted, found = (
-        read(tmp_path / name / "predictions.json") for name in ("best.pth", "best.onnx")
+        read(predicted / name / "predictions.json") for name in ("best.pth", "best.onnx")
     )
-    assert tree(tmp_path / "best.onnx") == tree(tmp_path / "best.pth")
-    assert len(wanted["annotations"]) > 10
+    assert len(wanted["annotations"]) > 50
     assert (found["images"], found["categories"]) == (wanted["images"], wanted["categories"])
     for one, other in zip(found["annotations"], wanted["annotations"], strict=True):
         assert one["image_id"] == other["image_id"]
+        assert one["category_id"] == other["category_id"]
         assert one["score"] == pytest.approx(other["score"], abs=2e-4)
         assert one["bbox"] == pytest.approx(other["bbox"], abs=0.02)
         assert one["area"] == pytest.approx(other["area"], rel=0.02, abs=3)
 
 
-def test_both_are_judged_alike_and_compared(root, people):
-    weights = [root / "weights" / "people" / name for name in ("best.pth", "best.onnx")]
-    text = succeeded("test.py", "--weights", *weights, "--data", people, "--output-root", root)
+def test_both_are_judged_alike_and_compared(root, pictures, predicted):
+    """On what the weights found, as if that were labels."""
+    weights = [root / "weights" / "noise" / name for name in ("best.pth", "best.onnx")]
+    text = succeeded(
+        "test.py", "--weights", *weights, "--output-root", root, "--images", pictures,
+        "--data", predicted / "best.pth" / "predictions.json",
+    )  # fmt: skip
     assert f"A is {weights[0]}" in text
     assert f"B is {weights[1]}" in text
     runs = root / "runs" / "test"
-    wanted, found = (read(runs / name / "metrics.json") for name in ("people", "people-2"))
-    assert wanted["bbox/AR100"] > 0.05
-    assert found == pytest.approx(wanted, abs=2e-3)
+    wanted, found = (read(runs / name / "metrics.json") for name in ("noise", "noise-2"))
+    assert wanted["segm/AP"] > 0.9
+    assert found == pytest.approx(wanted, abs=5e-3)
 
 
-def test_score_thresholds_are_not_stored_in_an_exported_file(root, people, onnx_file):
+def test_score_thresholds_are_not_stored_in_an_exported_file(root, pictures, onnx_file):
     before = tree(root), onnx_file.read_bytes()
     text = failed(
-        2, "test.py", "--weights", onnx_file, "--output-root", root, "--data", people,
+        2, "test.py", "--weights", onnx_file, "--output-root", root, "--data", pictures,
         "--operating-point", "f1", "--store",
     )  # fmt: skip
     assert f"--store: {onnx_file} is an exported file" in text
@@ -113,14 +124,14 @@ def test_score_thresholds_are_not_stored_in_an_exported_file(root, people, onnx_
     ],
 )
 def test_what_cannot_be_is_one_message_and_leaves_no_folder(
-    root, people, tmp_path, flags, code, words
+    root, pictures, tmp_path, flags, code, words
 ):
     shutil.copytree(root / "weights", tmp_path / "weights")
-    whole = tmp_path / "weights" / "people" / "best.onnx"
+    whole = tmp_path / "weights" / "noise" / "best.onnx"
     (tmp_path / "weights" / "cut.onnx").write_bytes(whole.read_bytes()[:30_000_000])
     weights = [] if "--weights" in flags else ["--weights", "best.onnx"]
     text = failed(
-        code, "predict.py", *weights, *flags, "--source", people, "--output-root", tmp_path
+        code, "predict.py", *weights, *flags, "--source", pictures, "--output-root", tmp_path
     )
     assert words in text
     assert text.count("\n") == 1
@@ -147,13 +158,19 @@ def weights_of(card):
     return card["weights"]
 
 
+def point(*thresholds):
+    """An operating point, of which nothing is wrong but maybe these."""
+    costs = [{"found": 0, "false": 0, "missed": 0}] * 3
+    return {"rule": "f1", "thresholds": thresholds, "costs": costs, "notes": [""] * 3}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda card: weights_of(card)["classes"].append("dog"), "contradicts itself"),
         (lambda card: weights_of(card).update(classes=[]), "contradicts itself"),
-        (lambda card: weights_of(card).update(operating_point={"thresholds": [0.5, 0.5]}), "contra"),
-        (lambda card: weights_of(card).update(operating_point={"thresholds": [0.5]}), "was it edited"),
+        (lambda card: weights_of(card).update(operating_point=point(0.5, 0.5)), "contradicts"),
+        (lambda card: weights_of(card).update(operating_point=point("a", 0.5, 0.5)), "was it ed"),
         (lambda card: weights_of(card).update(score_threshold="high"), "was it edited"),
         (lambda card: weights_of(card).update(preprocessing=[]), "contradicts itself"),
         (lambda card: card.update(weights="none"), "cannot be read"),
@@ -164,7 +181,8 @@ def weights_of(card):
         (lambda card: card["settings"].update(size=[64, 64]), r"says uint8 \(any, 64, 64, 3\)"),
         (lambda card: card["settings"].update(batch=4), r"says uint8 \(4, any, any, 3\)"),
         (lambda card: card["settings"].update(paste=False), "says .* counts; was"),
-        (lambda card: weights_of(card)["options"].update(channels=5), r"says float32 \(any, any, any, 5"),
+        (lambda card: weights_of(card)["options"].update(channels=5),
+         r"says float32 \(any, any, any, 5"),
     ],
 )  # fmt: skip
 def test_a_description_that_was_changed_is_noticed(onnx_file, tmp_path, change, words):

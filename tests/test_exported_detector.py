@@ -91,22 +91,12 @@ def test_thresholds_classes_and_most_detections_choose_among_all(weights, sessio
     assert chosen["masks"] == wanted[:7]
 
 
-def test_each_class_has_the_threshold_of_its_weights(weights):
-    point = {
-        "rule": "f1",
-        "thresholds": [0.9, 0.05, 0.4],
-        "costs": [(0, 0, 0)] * 3,
-        "notes": [""] * 3,
-    }
-    point["costs"] = [{"found": 0, "false": 0, "missed": 0}] * 3
-    with_point = replace(weights, operating_point=point)
-    session = EagerSession(with_point)
-    found = predictor_of(with_point, session)(noise((120, 90)))
-    everything = predictor_of(weights, session, score_threshold=0.05)(noise((120, 90)))
-    least = torch.tensor(point["thresholds"])[everything["labels"] - 1]
-    kept = everything["scores"] >= least
-    assert 0 < kept.sum() < len(kept)
-    assert torch.equal(found["scores"], everything["scores"][kept])
+def test_each_class_has_its_own_threshold(weights):
+    objects = [(1, 0.9, (0, 0, 9, 9)), (2, 0.8, (9, 0, 19, 9)), (1, 0.7, (0, 9, 9, 19))]
+    detector = ExportedDetector(FixedSession(weights, drawn(*objects)), (0.75, 0.85, 0.05))
+    (found,) = detector.detect([noise((20, 20))])
+    assert found["boxes"].tolist() == [[0, 0, 9, 9]]
+    assert found["labels"].tolist() == [1]
 
 
 @pytest.mark.parametrize(

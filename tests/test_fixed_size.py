@@ -5,7 +5,18 @@ import torch
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
-from nets.fixed_size import NONE, are_large, candidates_of, clipped, decoded, ranked, surest, taken
+from nets.fixed_size import (
+    NONE,
+    are_large,
+    candidates_of,
+    clipped,
+    decoded,
+    places_of,
+    ranked,
+    spread,
+    surest,
+    taken,
+)
 
 LOW = -torch.inf
 
@@ -57,6 +68,27 @@ def test_rows_are_taken_from_their_own_image():
         [[8, 9, 10, 11], [0, 1, 2, 3]],
         [[16, 17, 18, 19], [16, 17, 18, 19]],
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "places"),
+    [
+        ([[True, False], [True, True]], [0, 2, 3]),
+        ([[False, False], [True, False]], [0, 2]),  # the first one always
+        ([[False, False], [False, False]], [0]),
+    ],
+)
+def test_values_of_the_filled_places_are_spread_over_all(found, places):
+    found = torch.tensor(found)
+    assert places_of(found).tolist() == places
+
+    values = torch.arange(1, 4 * len(places) + 1).view(-1, 2, 2).float()
+    whole = spread(values, torch.tensor(places), found)
+
+    wanted = torch.zeros(4, 2, 2)
+    for place, value in zip(places, values, strict=True):
+        wanted[place] = value * found.flatten()[place]
+    assert torch.equal(whole, wanted.view(2, 2, 2, 2))
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0), (1, 2, 3, 4)])

@@ -1,4 +1,4 @@
-"""Files that compute in 8-bit integers: what is in them, and that they find what the network does."""
+"""Files that compute in 8-bit integers: what is in them, and that they find the same objects."""
 
 from dataclasses import replace
 
@@ -63,19 +63,17 @@ def test_any_size_number_and_count(session, strength, batch, size):
 
 
 def test_it_finds_what_the_network_finds(session, reference):
-    """Random weights whose scores hang on little: trained ones agree far better."""
     pairs = []
     for strength in (FEW, 0.5, MANY):
         images = make_images(strength).numpy()
         found = of_image(session.run(images), 0)
         pairs.append((reference.detections(images[0]), found, images.shape[1:3]))
     agreed = agreement(pairs, (0.2, 0.2, 0.2))
-    print(agreed.line())
 
     assert agreed.sure >= 20
-    assert agreed.found >= 0.6 * agreed.sure
-    assert agreed.confirmed >= 0.6 * agreed.sure_of_file
-    assert agreed.mask_iou > 0.7
+    assert agreed.found >= 0.9 * agreed.sure
+    assert agreed.confirmed >= 0.9 * agreed.sure_of_file
+    assert agreed.mask_iou > 0.9
     assert agreed.score < 0.1
 
 
@@ -88,8 +86,8 @@ def test_the_file_knows_what_it_is(written, session):
 
 
 def weights_by_module(graph):
-    """Of each convolution and matrix product: its module, the node, and how its weights are
-    stored."""
+    """Of each convolution and matrix product: its module, its weights as they are stored, and the
+    node that makes float32 of them, if they are integers."""
     made_by = {output: node for node in graph.node for output in node.output}
     stored = {one.name: one for one in graph.initializer}
     for node in graph.node:
@@ -97,13 +95,13 @@ def weights_by_module(graph):
             source = made_by.get(node.input[1])
             name = source.input[0] if source else node.input[1]
             module = name.removesuffix("_quantized").removesuffix(".weight")
-            yield module, node, stored[name], source
+            yield module, stored[name], source
 
 
 def test_which_weights_are_integers(graph):
     integers = {
         module: weights.data_type == onnx.TensorProto.INT8
-        for module, _, weights, _ in weights_by_module(graph)
+        for module, weights, _ in weights_by_module(graph)
     }
 
     assert {module for module, is_integer in integers.items() if not is_integer} == IN_FLOAT
@@ -113,7 +111,7 @@ def test_which_weights_are_integers(graph):
 def test_weights_have_seven_bits_and_a_scale_for_each_channel(graph):
     stored = {one.name: one for one in graph.initializer}
     most = []
-    for module, node, weights, source in weights_by_module(graph):
+    for module, weights, source in weights_by_module(graph):
         if module not in IN_FLOAT:
             values = numpy_helper.to_array(weights)
             most.append(np.abs(values.astype(int)).max())
@@ -148,7 +146,9 @@ def given(monkeypatch, tmp_path):
             while batch := reader.get_next():
                 seen.append(batch)
 
-        monkeypatch.setattr(int8_writer, "write_onnx", lambda card, path: onnx.save(exported(), path))
+        monkeypatch.setattr(
+            int8_writer, "write_onnx", lambda card, path: onnx.save(exported(), path)
+        )
         monkeypatch.setattr(int8_writer, "quantize_static", quantize_static)
         card = card_of(make_weights(), settings, "onnx-int8")
         int8_writer.write_onnx_int8(card, tmp_path / "model.onnx", images)
@@ -176,7 +176,7 @@ def test_images_of_a_file_of_one_size_and_number(given):
     assert batch["images"][:, :, :48].std() > 5
 
 
-def test_a_network_of_its_own_mean(monkeypatch, given):
+def test_a_network_of_its_own_mean():
     weights = make_weights(image_mean=[0.0, 0.2, 1.0], image_std=[1.0, 1.0, 1.0])
     card = replace(
         card_of(make_weights(), ExportSettings(), "onnx-int8"),

@@ -143,7 +143,7 @@ def wrong_sizes(model, limits):
     return wrong
 
 
-@pytest.mark.parametrize("limits", [(800, 1333), (320, 640), (96, 160), (224, 224)], ids=str)
+@pytest.mark.parametrize("limits", [(800, 1333), (320, 640), (96, 160), (512, 1024)], ids=str)
 def test_sizes_are_those_that_python_computes(limits):
     model = sizes_model(limits)
     compute_in_integers(model, limits)
@@ -227,8 +227,9 @@ def test_importing_it_sends_nothing(tmp_path):
     """OpenVINO's own import asks for the address of www.google-analytics.com."""
     environment = {"HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-B", "-c", WATCHED], env=environment, capture_output=True, text=True
-    )
+        [sys.executable, "-B", "-c", WATCHED],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
     assert done.stdout == "opened\n", done.stderr
     assert list(tmp_path.iterdir()) == []

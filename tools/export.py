@@ -24,12 +24,12 @@ from pathlib import Path
 
 from nets.weights_file import load_weights
 from utils.config import ConfigError
-from utils.data.images import check_resizable
+from utils.data.images import check_resizable, limit_pixels
 from utils.data.records import DataError
 from utils.exit_codes import run
 from utils.export.calibration import calibration_images
 from utils.export.card import ModelCard
-from utils.export.formats import FORMATS
+from utils.export.formats import FORMATS, ONNX
 from utils.export.open_session import is_exported, open_session
 from utils.export.placing import placed_when_done
 from utils.export.program import card_of
@@ -45,8 +45,10 @@ def main(config: ExportConfig) -> None:
     path = find_weights(config.weights, config.output_root)
     if is_exported(path):
         raise ConfigError(f"{path} is an exported file already; --weights takes a .pth file")
+    limit_pixels(config.max_pixels)
     weights = load_weights(path, config.classes)
     if config.recommend:
+        check_size(card_of(weights, config.settings, ONNX))
         print(recommend(weights, config))
         return
     output = config.output or beside(path, config.format)
@@ -54,7 +56,9 @@ def main(config: ExportConfig) -> None:
         raise ConfigError(f"--output {output} are the weights themselves; choose another name")
     card = card_of(weights, config.settings, config.format)
     check_size(card)
-    images = calibration_images(weights, config.data, config.calibration_images)
+    images = calibration_images(
+        weights, config.data, config.calibration_images, are_needed=FORMATS[config.format].is_int8
+    )
     with Interruption(), placed_when_done(output) as place:
         write(card, place, images)
         verification = verify(card, open_session(place), images)

@@ -116,7 +116,8 @@ def _is_sound(card: ModelCard) -> bool:
     if len(weights.thresholds) != classes:
         return False
     shorter, longer = card.input_size
-    numbers = (shorter, longer, card.detections, settings.batch or 1, *(settings.size or (1, 1)))
+    height, width = settings.size or (1, 1)
+    numbers = (shorter, longer, height, width, card.detections, settings.batch or 1)
     shares = (card.score_threshold, card.nms_threshold, *stored_point(weights).thresholds.values())
     return (
         card.format in FORMATS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.config import BEST, CommonConfig, ConfigError
+from utils.config import BEST, CommandConfig, ConfigError
 from utils.export.formats import FORMATS
 from utils.export.settings import ExportSettings
 from utils.options import option
@@ -15,7 +15,7 @@ ANY = "dynamic"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(CommonConfig):
+class ExportConfig(CommandConfig):
     """Settings of tools.export."""
 
     weights: str = option(BEST, "weights file: a path, or a name in weights/ or its newest run")
@@ -36,11 +36,13 @@ class ExportConfig(CommonConfig):
     max_detections: int | None = option(
         None, "most objects of an image; by default the network's own"
     )
+    classes: tuple[str, ...] = option((), "class names, in label order, instead of the weights'")
     data: str = option("", "where the weights' data set lies now, if it has moved")
     calibration_images: int = option(64, "training images that 8-bit numbers are fitted to")
     recommend: bool = option(
         False, "write nothing: measure every format on this machine and say which one to use"
     )
+    output_root: Path = option(Path(), "folder that holds weights/")
 
     def __post_init__(self) -> None:
         problems = []
@@ -48,6 +50,8 @@ class ExportConfig(CommonConfig):
             problems.append(f"--format is missing; there are {', '.join(FORMATS)}")
         if self.format and self.recommend:
             problems.append("--recommend measures all formats; leave --format out")
+        if self.recommend and self.output:
+            problems.append("--recommend writes nothing; leave --output out")
         for name in ("score_threshold", "nms_threshold"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:

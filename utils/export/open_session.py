@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from nets.weights_file import WeightsError
-from utils.export.formats import FORMATS, ONNX, OPENVINO, TORCHSCRIPT, check_packages
+from utils.export.formats import FORMATS, ONNX, OPENVINO, SUFFIXES, TORCHSCRIPT, check_packages
 from utils.export.report import check_unchanged
 from utils.export.session import Session
 
@@ -15,8 +15,8 @@ def is_exported(path: Path) -> bool:
     """Whether a file is for ``open_session``, by its name; a ``.pt`` file, which may be a weights
     file too, by whether it holds code."""
     if path.suffix == ".pt":
-        return zipfile.is_zipfile(path) and _holds_code(path)
-    return any(path.suffix in format.suffixes for format in FORMATS.values())
+        return path.is_file() and _holds_code(path)
+    return path.suffix in SUFFIXES
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -61,6 +61,9 @@ def open_session(path: Path) -> Session:
 
 
 def _holds_code(path: Path) -> bool:
-    """Whether an archive of PyTorch is a TorchScript file."""
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+    """Whether an archive of PyTorch is a TorchScript file; no if it is damaged, or none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError):
+        return False

@@ -23,6 +23,7 @@ def placed_when_done(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; names ``path``.
     """
+    place = path.parent
     try:
         with TemporaryDirectory(
             prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True
@@ -39,6 +40,8 @@ def placed_when_done(path: Path) -> Iterator[Path]:
                 part.replace(path.with_name(part.name))
             sync_folder(path.parent)
     except OSError as error:
+        if error.filename and Path(error.filename).parent not in (path.parent, place):
+            raise  # of a file that has nothing to do with this one
         what = f"cannot be written ({error.strerror or error})"
         raise OSError(error.errno or errno.EIO, what, str(path)) from error
 

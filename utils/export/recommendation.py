@@ -50,7 +50,7 @@ def recommend(weights: WeightsFile, config: ExportConfig) -> str:
     Drawn images are timed if those of the weights' data set are not there.
     """
     images = calibration_images(weights, config.data, config.calibration_images, are_needed=False)
-    precision = choose_precision(config.precision, CPU, weights.precision)
+    precision = choose_precision("auto", CPU, weights.precision)
     ours = f"predict.py, {precision.name}"
     card = card_of(weights, config.settings, ONNX)  # its thresholds are those of all formats
     ways = {STOCK: stock_way(card), ours: own_way(card, precision)}

@@ -58,6 +58,7 @@ def check_unchanged(path: Path) -> None:
         hashes = dict(json.loads(report.read_bytes())[HASHES])
         # Under other names the files are still the same.
         parts = {path.with_suffix(Path(name).suffix): wanted for name, wanted in hashes.items()}
+        parts[path]  # it must be among them
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{report}: is no report of tools.export; {way}") from error
     for part, wanted in parts.items():

@@ -96,11 +96,8 @@ def check_signature(path: Path, card: ModelCard, found: Sequence[Signature]) -> 
 
 def _in_words(signatures: Sequence[Signature]) -> str:
     """``uint8 (any, 480, 640, 3) -> boxes, labels``."""
-    return (
-        " and ".join(
-            f"{one.dtype} ({', '.join('any' if side is None else str(side) for side in one.shape)}) -> "
-            f"{', '.join(one.outputs)}"
-            for one in signatures
-        )
-        or "no image"
-    )
+    told = []
+    for one in signatures:
+        sides = ", ".join("any" if side is None else str(side) for side in one.shape)
+        told.append(f"{one.dtype} ({sides}) -> {', '.join(one.outputs)}")
+    return " and ".join(told) or "no image"

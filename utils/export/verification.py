@@ -140,7 +140,8 @@ def verify(card: ModelCard, session: Session, images: Sequence[np.ndarray]) -> V
         except WeightsError as error:
             faults.append(f"{result.where}, {error}")
             continue
-        (own if case.is_own else drawn).extend((expected[n], file, size) for n, file in found)
+        once = dict(found).items()  # an image that was given twice counts once
+        (own if case.is_own else drawn).extend((expected[n], file, size) for n, file in once)
         if is_exact:
             parts = [
                 difference(

@@ -41,7 +41,7 @@ def write_onnx_int8(card: ModelCard, path: Path, calibration: Sequence[np.ndarra
         path: of the file.
         calibration: images (H, W, C) as the network takes them, one at least.
     """
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=path.parent) as folder:
         plain = Path(folder) / "float32.onnx"
         write_onnx(card, plain)
         model = onnx.load(plain)

@@ -25,7 +25,7 @@ def write_openvino(card: ModelCard, path: Path, calibration: Sequence[np.ndarray
         path: of the ``.xml`` file.
         calibration: images (H, W, C) that 8-bit integers are fitted to.
     """
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=path.parent) as folder:
         source = Path(folder) / "network.onnx"
         if FORMATS[card.format].is_int8:
             write_onnx_int8(card, source, calibration)
