@@ -85,7 +85,7 @@ def test_without_settings_a_card_holds_what_the_network_has(weights):
 
 @pytest.mark.parametrize(("channels", "dtype"), [(3, torch.uint8), (4, torch.float32)])
 def test_examples_are_what_a_file_takes(weights, channels, dtype):
-    fitting = make_weights(channels=channels) if channels != 3 else weights
+    fitting = make_weights(channels=channels, background=0) if channels != 3 else weights
 
     images = example_images(fitting, ExportSettings(size=(40, 50), batch=3))
 

@@ -95,7 +95,7 @@ def read_card(path: Path, text: str | None) -> ModelCard:
         content["input_size"] = tuple(content["input_size"])
         card = ModelCard(**{f.name: content[f.name] for f in fields(ModelCard)})
         is_sound = _is_sound(card)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(

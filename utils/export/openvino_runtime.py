@@ -1,4 +1,7 @@
-"""OpenVINO, without the message that it sends to its makers wherever it is imported."""
+"""OpenVINO, without the message that it sends to its makers wherever it is imported.
+
+All of this program imports it from here.
+"""
 
 from __future__ import annotations
 

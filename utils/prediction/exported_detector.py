@@ -134,7 +134,7 @@ class ExportedDetector(Detector):
         Args:
             ratio: of its sides to those that the file saw, across and down.
         """
-        # Copies: what a runtime gives may be its own memory.
+        # Copies: a runtime may give its own memory, which others may only read.
         boxes, labels, scores, masks = (
             torch.tensor(values[n, : int(found.counts[n])]) for values in found[:4]
         )
@@ -154,6 +154,6 @@ class ExportedDetector(Detector):
             self._has_told = True
             warnings.warn(
                 f"{self.session.path} takes images of {width}x{height} pixels; those of another "
-                "size are fitted into it, and a little is found otherwise than at their own",
+                "size are fitted into it; in those of other proportions less is found",
                 stacklevel=2,
             )

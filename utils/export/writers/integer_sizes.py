@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import openvino
-from openvino import opset13
 
-op: Any = opset13  # its functions take plain numbers too
+from utils.export.openvino_runtime import openvino
+
+op: Any = openvino.opset13  # its functions take arrays too
 LARGEST = 1 << 16  # sides in pixels that are told apart; JPEG has none beyond
 UNIT = 1 << 20  # of mantissas: 1.0 in integers
 NEVER = 2 * UNIT

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from openvino import opset11
 
 from utils.export.card import KEY, ModelCard
 from utils.export.formats import FORMATS
@@ -45,7 +44,7 @@ def sort_stably(model: openvino.Model) -> None:
     for node in model.get_ops():
         if node.get_type_name() == "TopK":
             known = node.get_attributes()
-            stable = opset11.topk(
+            stable = openvino.opset11.topk(
                 *node.input_values(), known["axis"], known["mode"], known["sort"],
                 known["index_element_type"], stable=True,
             )  # fmt: skip
