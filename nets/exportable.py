@@ -47,7 +47,6 @@ class ExportableMaskRCNN(nn.Module):
 
     Args:
         model: of ``build_model``; its modules are used and changed, so it is no longer of use.
-        score_threshold: least score of a detection; ``None`` for the model's own.
         paste: give masks of the images' size too.
         operators: NMS and RoIAlign of the format that it is for.
     """
@@ -59,14 +58,11 @@ class ExportableMaskRCNN(nn.Module):
         self,
         model: MaskRCNN,
         *,
-        score_threshold: float | None = None,
         paste: bool = False,
         operators: ExportOperators = TORCH_OPERATORS,
     ) -> None:
         super().__init__()
-        for module in model.modules():  # they are for autocast, which is not in the graph
-            module._forward_hooks.clear()
-            module._forward_pre_hooks.clear()
+        clear_hooks(model)
         fold_batch_norms(model)
         heads, rpn, transform = model.roi_heads, model.rpn, model.transform
         self.backbone, self.rpn_head = model.backbone, rpn.head
@@ -86,7 +82,7 @@ class ExportableMaskRCNN(nn.Module):
         self.rpn_iou, self.rpn_smallest = rpn.nms_thresh, rpn.min_size
         self.objectness_threshold = rpn.score_thresh
         self.iou, self.detections = heads.nms_thresh, heads.detections_per_img
-        self.score_threshold = heads.score_thresh if score_threshold is None else score_threshold
+        self.score_threshold = heads.score_thresh
         self.paste, self.operators = paste, operators
         # As CPUs convolve fastest, and as ``pool_rows`` reads maps. The mask head keeps its own
         # layout: AOTInductor has to know that of each result, and for a number of images that is
@@ -233,6 +229,13 @@ class ExportableMaskRCNN(nn.Module):
         number = torch.arange(levels.shape[0], device=levels.device)
         places = (levels * levels.shape[0] + number).argsort().argsort()
         return torch.cat(parts)[places]
+
+
+def clear_hooks(model: nn.Module) -> None:
+    """Take out the hooks of ``build_model``: they are for autocast, which is in no graph."""
+    for module in model.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
 
 
 def resized(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:

@@ -33,12 +33,29 @@ def _built(arch, classes, background, options):
     torch.manual_seed(0)
     model = build_model(arch, classes + 1, reference=True, **{**OPTIONS, **options})
     heads, noise = model.eval().roi_heads, make_images(MANY, channels=options.get("channels", 3))
+    if arch != ARCH:
+        settle_norms(model, noise)
     spread_logits(model, model.rpn.head.cls_logits, 1.0, noise)
     spread_logits(model, heads.box_predictor.cls_score, 2.0, noise)
     with torch.no_grad():
         heads.box_predictor.cls_score.bias[0] += background
     spread_logits(model, heads.mask_predictor.mask_fcn_logits, 3.0, noise)
     return model
+
+
+@torch.no_grad()
+def settle_norms(model, images):
+    """Let each norm of the backbone give numbers of about one, as in a trained network; in deep
+    ones they would grow or shrink beyond use. What is zero stays zero."""
+
+    def settle(norm, given):
+        norm.running_var.fill_(given[0].square().mean())
+
+    norms = [part for part in model.backbone.modules() if hasattr(part, "running_var")]
+    handles = [norm.register_forward_pre_hook(settle) for norm in norms]
+    found_by_torchvision(model, images)
+    for handle in handles:
+        handle.remove()
 
 
 @torch.no_grad()

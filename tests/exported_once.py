@@ -7,8 +7,7 @@ from tempfile import TemporaryDirectory
 import onnx
 from exportable_scene import make_images, make_weights
 
-from utils.export.card import KEY
-from utils.export.program import card_of
+from utils.export.card import KEY, card_of
 from utils.export.settings import ExportSettings
 from utils.export.write import write
 from utils.export.writers import int8_writer, onnx_writer, openvino_writer

@@ -16,8 +16,8 @@ from tools import export_benchmark as module
 from tools.export_benchmark import REFERENCE, compare
 from tools.prediction_benchmark import DRAWN, SCORE
 from utils.export.candidates import Candidate
+from utils.export.card import card_of
 from utils.export.formats import ONNX, OPENVINO
-from utils.export.program import card_of
 
 ARCH = "maskrcnn_resnet18_fpn_small"
 

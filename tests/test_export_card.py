@@ -9,8 +9,7 @@ from inspected import ARCH, OPTIONS, make_model
 
 from nets.weights_file import WeightsError, WeightsFile
 from utils.evaluation.operating_point import Cost, OperatingPoint
-from utils.export.card import CARD_VERSION, read_card
-from utils.export.program import card_of
+from utils.export.card import CARD_VERSION, card_of, read_card
 from utils.export.settings import ExportSettings
 
 PATH = Path("best.onnx")
@@ -91,6 +90,8 @@ def test_a_card_that_is_none_is_told(text):
         (["weights", "operating_point", "thresholds"], [0.5]),
         (["weights", "operating_point", "thresholds"], ["a", "b", "c"]),
         (["weights", "operating_point"], "f1"),
+        (["weights", "score_threshold"], "high"),
+        (["weights", "preprocessing"], []),
         (["weights", "options"], None),
         (["weights", "data"], None),
         (["weights", "more"], 3),

@@ -19,9 +19,8 @@ from inspected import make_subject
 from PIL import Image
 
 from nets.weights_file import WeightsFile
-from utils.export.card import KEY
+from utils.export.card import KEY, card_of
 from utils.export.formats import FORMATS, ONNX, OPENVINO
-from utils.export.program import card_of
 from utils.export.settings import ExportSettings
 from utils.export.write import write
 from utils.export.writers import openvino_writer

@@ -15,7 +15,7 @@ from exportable_scene import (
     make_weights,
 )
 
-from utils.export.program import card_of
+from utils.export.card import card_of
 from utils.export.sessions.onnx_session import OnnxSession
 from utils.export.settings import ExportSettings
 from utils.export.writers.onnx_writer import write_onnx

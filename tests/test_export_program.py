@@ -13,7 +13,8 @@ from exportable_scene import (
     make_weights,
 )
 
-from utils.export.program import card_of, example_images, export_program, exportable
+from utils.export.card import card_of
+from utils.export.program import example_images, export_program, exportable
 from utils.export.settings import ExportSettings
 
 SIZES = ((120, 90), (64, 200), (97, 131), (2, 2), (1, 60))
@@ -24,11 +25,15 @@ def weights():
     return make_weights()
 
 
+def card_with(weights, **settings):
+    return card_of(weights, ExportSettings(**settings), "onnx")
+
+
 @pytest.fixture(scope="module")
 def program(weights):
     """For any images; with pasted masks. Its guards take sizes of one for special: they say that
     no feature map is one cell high, which in (64, 200) the smallest is."""
-    return export_program(weights, ExportSettings(paste=True)).module(check_guards=False)
+    return export_program(card_with(weights, paste=True)).module(check_guards=False)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -36,7 +41,7 @@ def program(weights):
 def test_images_of_any_size_and_number(weights, program, size, strengths):
     images = make_images(*strengths, size=size)
 
-    wanted = exportable(weights, ExportSettings(paste=True))(images)
+    wanted = exportable(card_with(weights, paste=True))(images)
 
     for found, expected in zip(program(images), wanted, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4, check_dtype=True)
@@ -46,38 +51,38 @@ def test_images_of_any_size_and_number(weights, program, size, strengths):
 @pytest.mark.parametrize(
     "settings",
     [
-        ExportSettings(size=(120, 90)),
-        ExportSettings(batch=4),
-        ExportSettings(size=(120, 90), batch=1),
-        ExportSettings(size=(120, 90), batch=4, max_detections=7, nms_threshold=0.2),
+        {"size": (120, 90)},
+        {"batch": 4},
+        {"size": (120, 90), "batch": 1},
+        {"size": (120, 90), "batch": 4, "max_detections": 7, "nms_threshold": 0.2},
     ],
     ids=str,
 )
 def test_images_of_a_set_size_or_number(weights, settings):
-    images = make_images(*(MANY, NONE, FEW, MANY)[: settings.batch])
+    images = make_images(*(MANY, NONE, FEW, MANY)[: settings.get("batch")])
+    card = card_with(weights, **settings)
 
-    found = export_program(weights, settings).module()(images)
+    found = export_program(card).module()(images)
 
-    for one, wanted in zip(found, exportable(weights, settings)(images), strict=True):
+    for one, wanted in zip(found, exportable(card)(images), strict=True):
         torch.testing.assert_close(one, wanted, rtol=0, atol=1e-4)
 
 
 def test_the_settings_take_the_place_of_the_networks(weights):
-    settings = ExportSettings(score_threshold=0.2, nms_threshold=0.3, max_detections=9)
+    card = card_with(weights, score_threshold=0.2, nms_threshold=0.3, max_detections=9)
     model, images = weights.build(reference=True), make_images(MANY, NONE)
     heads = model.roi_heads
     heads.score_thresh, heads.nms_thresh, heads.detections_per_img = 0.2, 0.3, 9
 
-    found = exportable(weights, settings)(images)
+    found = exportable(card)(images)
 
     assert found[0].shape == (2, 9, 4)
     assert_same(found_by(found), found_by_torchvision(model, images))
-    card = card_of(weights, settings, "onnx")
     assert (card.score_threshold, card.nms_threshold, card.detections) == (0.2, 0.3, 9)
 
 
 def test_without_settings_a_card_holds_what_the_network_has(weights):
-    card = card_of(weights, ExportSettings(), "onnx")
+    card = card_with(weights)
 
     assert (card.score_threshold, card.nms_threshold, card.detections) == (0.05, 0.9, 100)
     assert card.input_size == (96, 160)
@@ -87,8 +92,8 @@ def test_without_settings_a_card_holds_what_the_network_has(weights):
 def test_examples_are_what_a_file_takes(weights, channels, dtype):
     fitting = make_weights(channels=channels, background=0) if channels != 3 else weights
 
-    images = example_images(fitting, ExportSettings(size=(40, 50), batch=3))
+    images = example_images(card_with(fitting, size=(40, 50), batch=3))
 
     assert images.shape == (3, 40, 50, channels)
     assert images.dtype == dtype
-    assert example_images(fitting, ExportSettings()).shape[0] > 1
+    assert example_images(card_with(fitting)).shape[0] > 1

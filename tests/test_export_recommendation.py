@@ -12,11 +12,10 @@ from nets.weights_file import WeightsFile
 from utils.device import choose_precision
 from utils.export import candidates as candidates_module
 from utils.export import recommendation as module
-from utils.export.agreement import Agreement
 from utils.export.candidates import Candidate
+from utils.export.card import card_of
 from utils.export.config import ExportConfig
 from utils.export.formats import FORMATS, ONNX, ONNX_INT8, OPENVINO, OPENVINO_INT8
-from utils.export.program import card_of
 from utils.export.recommendation import (
     DRAWN,
     IMAGES,
@@ -27,8 +26,9 @@ from utils.export.recommendation import (
     recommend,
     table,
 )
-from utils.export.verification import Verification
-from utils.export.ways import CPU
+from utils.export.timing import CPU
+from utils.export.verification.agreement import Agreement
+from utils.export.verification.verify import Verification
 
 OURS = "predict.py, bf16"
 CONFIG = ExportConfig(recommend=True)
@@ -137,7 +137,7 @@ def scripted(monkeypatch):
         for name in script.seconds:
             yield Candidate(card_of(weights, settings, name), f"session of {name}", 1, 2, 3)
 
-    def calibration_images(weights, data, count, *, are_needed):
+    def training_images(weights, data, count, *, are_needed):
         assert not are_needed
         script.asked = data, count
         return images
@@ -154,11 +154,12 @@ def scripted(monkeypatch):
         return script.verified.get(card.format, EQUAL)
 
     monkeypatch.setattr(module, "candidates", candidates)
-    monkeypatch.setattr(module, "calibration_images", calibration_images)
+    monkeypatch.setattr(module, "training_images", training_images)
     monkeypatch.setattr(module, "seconds_by_turns", seconds_by_turns)
     monkeypatch.setattr(module, "verify", verify)
     monkeypatch.setattr(module, "exported_way", lambda session: session)
-    monkeypatch.setattr(module, "stock_way", lambda card: card)
+    monkeypatch.setattr(module, "network_of", lambda card: card)
+    monkeypatch.setattr(module, "stock_way", lambda network: network)
     monkeypatch.setattr(module, "own_way", lambda card, precision: (card, precision.name))
     return script
 
@@ -233,7 +234,7 @@ def test_onnx_from_end_to_end(weights, monkeypatch, capsys):
     """With nothing in place of anything, but one format and the images."""
     images = [np.random.default_rng(n).integers(0, 256, (60, 90, 3), np.uint8) for n in range(2)]
     monkeypatch.setattr(candidates_module, "FORMATS", {ONNX: FORMATS[ONNX]})
-    monkeypatch.setattr(module, "calibration_images", lambda *_, **__: images)
+    monkeypatch.setattr(module, "training_images", lambda *_, **__: images)
     said = recommend(weights, ExportConfig(recommend=True, max_detections=5)).splitlines()
     rows = {line.split("  ")[0]: line for line in said[2:5]}
     assert rows[ONNX].endswith("  equal")

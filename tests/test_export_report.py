@@ -12,7 +12,7 @@ from utils.export.formats import ONNX
 from utils.export.open_session import open_session
 from utils.export.report import check_unchanged, report_path, write_report
 from utils.export.settings import ExportSettings
-from utils.export.verification import Verification, VerifiedCase
+from utils.export.verification.verify import Verification, VerifiedCase
 
 CASE = VerifiedCase("wide", (97, 211), 1, (0, 3), 1, 0.001, 1e-6, 1e-5)
 

@@ -20,8 +20,8 @@ from utils.export.card import KEY, read_card
 from utils.export.config import ExportConfig
 from utils.export.formats import FORMATS
 from utils.export.open_session import open_session
-from utils.export.reference import Reference
-from utils.export.verification_images import drawn
+from utils.export.verification.images import drawn
+from utils.export.verification.reference import Reference
 
 CLASSES = ("square", "circle", "triangle")
 
@@ -29,7 +29,7 @@ CLASSES = ("square", "circle", "triangle")
 @pytest.fixture(autouse=True)
 def without_training_images(monkeypatch):
     """Their reading has tests of its own."""
-    monkeypatch.setattr(tools.export, "calibration_images", lambda *_, **__: [])
+    monkeypatch.setattr(tools.export, "training_images", lambda *_, **__: [])
 
 
 def export(*arguments):
@@ -53,7 +53,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     save(folder / "best.pth")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tools.export, "calibration_images", lambda *_, **__: [drawn((90, 70), 5, 3)])
+        patch.setattr(tools.export, "training_images", lambda *_, **__: [drawn((90, 70), 5, 3)])
         code = export("--weights", folder / "best.pth", "--format", "onnx")
     return folder, code
 

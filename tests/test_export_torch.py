@@ -19,9 +19,9 @@ from exportable_scene import (
 
 from nets.weights_file import WeightsError
 from utils.config import ConfigError
+from utils.export.card import card_of
 from utils.export.formats import AOTI, TORCH_EXPORT, TORCHSCRIPT
 from utils.export.open_session import open_session
-from utils.export.program import card_of
 from utils.export.sessions.torch_archive import read_archive
 from utils.export.settings import ExportSettings
 from utils.export.write import write

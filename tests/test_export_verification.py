@@ -2,41 +2,26 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from eager_session import EagerSession
 from inspected import ARCH, OPTIONS, make_model
 
 from nets.weights_file import WeightsError, WeightsFile
-from utils.export.agreement import Agreement, agreement
-from utils.export.card import read_card
-from utils.export.differences import SCORES, difference
+from utils.export.card import card_of, read_card
 from utils.export.formats import ONNX, ONNX_INT8
-from utils.export.program import card_of, exportable
-from utils.export.reference import Detections, Reference
-from utils.export.session import Found, Session
+from utils.export.session import Found
 from utils.export.settings import ExportSettings
-from utils.export.verification import verify
-from utils.export.verification_images import LARGEST, cases, drawn, noise, stretched
+from utils.export.verification.agreement import Agreement, agreement
+from utils.export.verification.differences import SCORES, difference
+from utils.export.verification.images import LARGEST, cases, drawn, noise, stretched
+from utils.export.verification.reference import Detections, Reference
+from utils.export.verification.verify import verify
 
 CLASSES = ("square", "circle", "triangle")
 SOME = ExportSettings(score_threshold=0.7)  # at which grey images show nothing, others a few
-
-
-class EagerSession(Session):
-    """An exportable network without a file; ``change`` is done to what it finds."""
-
-    def __init__(self, card, change=lambda found: found):
-        self.path, self.change = Path("some.onnx"), change
-        self.card = read_card(self.path, card.to_json())
-        self.network = exportable(card.weights, card.settings)
-
-    @torch.no_grad()
-    def run(self, images):
-        found = Found(*(part.numpy() for part in self.network(torch.from_numpy(images))))
-        return self.change(found)
 
 
 def make_card(settings=SOME, format=ONNX, **options):
@@ -407,4 +392,4 @@ def test_agreement_is_counted_both_ways():
     ],
 )
 def test_how_much_agreement_is_enough(agreed, is_fine):
-    assert (not agreed.faults()) == is_fine
+    assert (not agreed.fault()) == is_fine

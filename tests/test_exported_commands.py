@@ -18,9 +18,8 @@ from nets.weights_file import WeightsError, save_weights
 from predict import open_output
 from utils.config import ConfigError
 from utils.export import formats
-from utils.export.card import KEY
+from utils.export.card import KEY, card_of
 from utils.export.open_session import is_exported, open_session, parts_of
-from utils.export.program import card_of
 from utils.prediction.config import PredictConfig
 
 OUTPUTS = ["--id-masks", "--labelme", "--crops", "--measurements", "--score-threshold", "0.1"]
@@ -158,26 +157,10 @@ def weights_of(card):
     return card["weights"]
 
 
-def point(*thresholds):
-    """An operating point, of which nothing is wrong but maybe these."""
-    costs = [{"found": 0, "false": 0, "missed": 0}] * 3
-    return {"rule": "f1", "thresholds": thresholds, "costs": costs, "notes": [""] * 3}
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda card: weights_of(card)["classes"].append("dog"), "contradicts itself"),
-        (lambda card: weights_of(card).update(classes=[]), "contradicts itself"),
-        (lambda card: weights_of(card).update(operating_point=point(0.5, 0.5)), "contradicts"),
-        (lambda card: weights_of(card).update(operating_point=point("a", 0.5, 0.5)), "was it ed"),
-        (lambda card: weights_of(card).update(score_threshold="high"), "was it edited"),
-        (lambda card: weights_of(card).update(preprocessing=[]), "contradicts itself"),
-        (lambda card: card.update(weights="none"), "cannot be read"),
-        (lambda card: card.pop("detections"), "cannot be read .'detections'"),
-        (lambda card: card.update(detections="many"), "contradicts itself"),
-        (lambda card: card.update(input_size=[96]), "was it edited"),
-        (lambda card: card.update(card_version=99), "version 99, this program reads up to"),
         (lambda card: card["settings"].update(size=[64, 64]), r"says uint8 \(any, 64, 64, 3\)"),
         (lambda card: card["settings"].update(batch=4), r"says uint8 \(4, any, any, 3\)"),
         (lambda card: card["settings"].update(paste=False), "says .* counts; was"),

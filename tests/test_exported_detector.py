@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from eager_session import EagerSession, FixedSession
+from eager_session import FixedSession, eager_session
 from exportable_scene import make_images
 from exportable_scene import make_weights as nameless_weights
 from pycocotools import mask as coco_mask
@@ -40,7 +40,7 @@ def weights():
 @pytest.fixture(scope="module")
 def session(weights):
     """Of any number of images of any size."""
-    return EagerSession(weights)
+    return eager_session(weights)
 
 
 def predictor_of(weights, session=None, **options) -> Predictor:
@@ -144,7 +144,7 @@ def test_images_go_in_the_numbers_that_the_file_takes(weights, batch, at_once, w
 
 def test_each_image_has_what_is_found_in_it(weights):
     few = make_weights(box_detections_per_img=8)
-    session = EagerSession(few, batch=2)
+    session = eager_session(few, batch=2)
     images = [np.roll(noise((60, 50)), 9 * n, axis=1) for n in range(3)]
     found = predictor_of(few, session, score_threshold=0.05).predict(images)
     wanted = predictor_of(few, score_threshold=0.05).predict(images)
@@ -297,4 +297,11 @@ def test_a_file_that_fails_is_named_unless_memory_runs_out(weights, error, raise
 def test_a_class_without_a_name_is_refused(weights):
     session = FixedSession(weights, drawn((4, 0.9, (0, 0, 5, 5))))
     with pytest.raises(WeightsError, match="finds class 4, its description names 3"):
+        ExportedDetector(session, ALL).detect([noise((9, 9))])
+
+
+def test_another_number_of_places_is_refused(weights):
+    session = FixedSession(weights, drawn((1, 0.9, (0, 0, 5, 5))))
+    session.card = replace(session.card, detections=session.card.detections + 1)
+    with pytest.raises(WeightsError, match=r"has places for 3 detections, its .* says 4"):
         ExportedDetector(session, ALL).detect([noise((9, 9))])

@@ -9,12 +9,12 @@ from exportable_scene import FEW, MANY, NONE, make_images, make_weights
 from exported_once import CALIBRATION, exported, write_once
 from onnx import numpy_helper
 
-from utils.export.agreement import agreement
-from utils.export.form import form_fault, of_image
+from utils.export.card import card_of
 from utils.export.open_session import open_session
-from utils.export.program import card_of
-from utils.export.reference import Reference
 from utils.export.settings import ExportSettings
+from utils.export.verification.agreement import agreement
+from utils.export.verification.form import form_fault, of_image
+from utils.export.verification.reference import Reference
 from utils.export.writers import int8_writer
 
 SIZES = ((120, 90), (64, 200), (97, 131))

@@ -12,12 +12,12 @@ from exportable_scene import FEW, MANY, NONE, OPTIONS, make_images
 from exported_once import write_once
 
 from nets.weights_file import WeightsError
-from utils.export.differences import difference
-from utils.export.form import form_fault, of_image
 from utils.export.openvino_runtime import CPU, make_core, openvino
-from utils.export.reference import Reference
 from utils.export.sessions.openvino_session import HINTS, OpenVinoSession
-from utils.export.writers.integer_sizes import compute_in_integers
+from utils.export.verification.differences import difference
+from utils.export.verification.form import form_fault, of_image
+from utils.export.verification.reference import Reference
+from utils.export.writers.openvino_sizes import compute_in_integers
 from utils.export.writers.openvino_writer import sort_stably
 
 op = openvino.opset13
@@ -223,7 +223,7 @@ print("imported")
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("openvino_runtime", "make_core"), ("writers.integer_sizes", "openvino")]
+    ("module", "name"), [("openvino_runtime", "make_core"), ("writers.openvino_sizes", "openvino")]
 )
 def test_importing_it_sends_nothing(module, name, tmp_path):
     """OpenVINO's own import asks for the address of www.google-analytics.com."""

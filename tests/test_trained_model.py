@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from eager_session import EagerSession
+from eager_session import eager_session
 from exportable_scene import make_weights
 
 from nets.weights_file import WeightsError, save_weights
@@ -28,7 +28,7 @@ def weights():
 
 def opened(monkeypatch, weights, classes=(), **settings) -> TrainedModel:
     """As if a file of these settings were opened."""
-    session = EagerSession(weights, **settings)
+    session = eager_session(weights, **settings)
     monkeypatch.setattr(trained_model, "open_session", lambda path: session)
     return open_model(Path("model.onnx"), classes)
 

@@ -27,15 +27,14 @@ from utils.config import ConfigError
 from utils.data.images import check_resizable, limit_pixels
 from utils.data.records import DataError
 from utils.exit_codes import run
-from utils.export.calibration import calibration_images
-from utils.export.card import ModelCard
+from utils.export.card import ModelCard, card_of
 from utils.export.formats import FORMATS, ONNX
 from utils.export.open_session import is_exported, open_session
 from utils.export.placing import placed_when_done
-from utils.export.program import card_of
 from utils.export.recommendation import recommend
 from utils.export.report import write_report
-from utils.export.verification import verify
+from utils.export.training_images import training_images
+from utils.export.verification.verify import verify
 from utils.export.write import write
 from utils.interruption import Interruption
 from utils.weights_lookup import find_weights
@@ -56,7 +55,7 @@ def main(config: ExportConfig) -> None:
         raise ConfigError(f"--output {output} are the weights themselves; choose another name")
     card = card_of(weights, config.settings, config.format)
     check_size(card)
-    images = calibration_images(
+    images = training_images(
         weights, config.data, config.calibration_images, are_needed=FORMATS[config.format].is_int8
     )
     with Interruption(), placed_when_done(output) as place:

@@ -18,10 +18,11 @@ from tools.machine import CPU, comparison
 from tools.prediction_benchmark import ARCH, SCORE, _random_weights, read_pictures
 from utils.device import choose_precision
 from utils.export.candidates import candidates
+from utils.export.card import card_of
 from utils.export.formats import ONNX
-from utils.export.program import card_of
+from utils.export.network import network_of
 from utils.export.settings import ExportSettings
-from utils.export.ways import exported_way, own_way, seconds_by_turns, stock_way
+from utils.export.timing import exported_way, own_way, seconds_by_turns, stock_way
 
 REFERENCE = "reference"
 
@@ -47,7 +48,7 @@ def compare(
         content = load_weights(weights or _random_weights(Path(folder) / "random.pth"))
         card = card_of(content, settings, ONNX)  # its thresholds are those of all formats
         ours = f"our {chosen.name}"
-        ways = {REFERENCE: stock_way(card), ours: own_way(card, chosen)}
+        ways = {REFERENCE: stock_way(network_of(card)), ours: own_way(card, chosen)}
         files = {}
         for one in candidates(content, settings, pictures, Path(folder)):
             ways[one.card.format] = exported_way(one.session)

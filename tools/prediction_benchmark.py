@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pycocotools import mask as coco_mask
 
 from nets.mask_rcnn import build_model
 from nets.weights_file import WeightsFile, load_weights, save_weights
@@ -35,6 +34,7 @@ from tools.machine import (
 )
 from utils.data.images import list_images, load_image
 from utils.device import choose_precision
+from utils.export.timing import Way, stock_way
 from utils.memory import keep_freed_memory
 from utils.prediction.predictor import GPU_BATCH, Predictor
 
@@ -42,7 +42,6 @@ ARCH = "maskrcnn_resnet50_fpn"
 SCORE = 0.05  # torchvision's box_score_thresh
 SURENESS = 20  # scales the random scores, so that a hundred are above it
 DRAWN, DRAWN_FOR_GPU = (480, 640, 3), (800, 1333, 3)
-Way = Callable[[Sequence[np.ndarray]], int]
 
 
 def compare(
@@ -97,21 +96,10 @@ def compare(
 
 
 def reference_way(path: Path, device: torch.device) -> Way:
-    """torchvision's own network and masks, of which it gives the number."""
+    """torchvision's own network and masks."""
     model = load_weights(path).build(reference=True).to(device)
     model.roi_heads.score_thresh = SCORE
-
-    @torch.inference_mode()
-    def way(pictures: Sequence[np.ndarray]) -> int:
-        count = 0
-        for picture in pictures:
-            image = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
-            (found,) = model([image.to(device)])
-            masks = (found["masks"][:, 0] >= 0.5).cpu().numpy().astype(np.uint8)
-            count += len([coco_mask.encode(np.asfortranarray(mask)) for mask in masks])
-        return count
-
-    return way
+    return stock_way(model, device)
 
 
 def our_way(path: Path, device: torch.device, precision: str) -> Way:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nets.weights_file import WeightsFile, first_line
-from utils.export.card import ModelCard
+from utils.export.card import ModelCard, card_of
 from utils.export.formats import AOTI, FORMATS, REQUIREMENTS, missing
 from utils.export.open_session import open_session
-from utils.export.program import card_of
 from utils.export.session import Session
 from utils.export.settings import ExportSettings
 from utils.export.write import write
@@ -46,7 +45,7 @@ def candidates(
 ) -> Iterator[Candidate]:
     """Write and open the formats, one by one, in an empty folder; says what is done, which formats
     lack a package, and why one fails."""
-    absent = {name: missing((*format.writing, *format.running)) for name, format in FORMATS.items()}
+    absent = {name: missing(format.packages) for name, format in FORMATS.items()}
     if packages := sorted({package for names in absent.values() for package in names}):
         left_out = ", ".join(name for name, names in absent.items() if names)
         tell(f"left out: {left_out}; {', '.join(packages)} not installed here: "

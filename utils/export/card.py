@@ -6,6 +6,7 @@ A text of JSON in the file's metadata, under ``KEY``.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 import torch
 import torchvision
 
+from nets.exportable import OUTPUTS, PASTED
+from nets.input_channels import imagenet_normalization
+from nets.mask_rcnn import input_size
 from nets.weights_file import WeightsError, WeightsFile
 from utils.evaluation.operating_point import stored_point
 from utils.export.formats import FORMATS
@@ -66,6 +70,37 @@ class ModelCard:
         channels."""
         return self.weights.channels == 3
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what the file gives, in order."""
+        return (*OUTPUTS, PASTED) if self.settings.paste else OUTPUTS
+
+    @property
+    def image_mean(self) -> Sequence[float]:
+        """What the network subtracts from each channel of pixels in 0..1."""
+        own: Sequence[float] | None = self.weights.options.get("image_mean")
+        return own or imagenet_normalization(self.weights.channels)["image_mean"]
+
+
+def card_of(weights: WeightsFile, settings: ExportSettings, format: str) -> ModelCard:
+    """What a file of this network is to know of itself."""
+    with torch.device("meta"):  # no weights are made
+        model = weights.untrained(reference=True)
+    heads = model.roi_heads
+
+    def chosen(asked: Any, own: Any) -> Any:
+        return own if asked is None else asked
+
+    return ModelCard(
+        format=format,
+        weights=weights,
+        settings=settings,
+        input_size=input_size(model),
+        score_threshold=chosen(settings.score_threshold, heads.score_thresh),
+        nms_threshold=chosen(settings.nms_threshold, heads.nms_thresh),
+        detections=chosen(settings.max_detections, heads.detections_per_img),
+    )
+
 
 def read_card(path: Path, text: str | None) -> ModelCard:
     """The card from a file's metadata.
@@ -118,7 +153,8 @@ def _is_sound(card: ModelCard) -> bool:
     shorter, longer = card.input_size
     height, width = settings.size or (1, 1)
     numbers = (shorter, longer, height, width, card.detections, settings.batch or 1)
-    shares = (card.score_threshold, card.nms_threshold, *stored_point(weights).thresholds.values())
+    known = stored_point(weights).thresholds.values()
+    shares = (card.score_threshold, card.nms_threshold, weights.score_threshold, *known)
     return (
         card.format in FORMATS
         and all(isinstance(part, dict) for part in (weights.data, weights.preprocessing))

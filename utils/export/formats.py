@@ -26,6 +26,11 @@ class Format(NamedTuple):
     running: tuple[str, ...] = ()
     is_int8: bool = False
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """All that it needs, each once: an exported file is run before it is kept."""
+        return tuple(dict.fromkeys((*self.writing, *self.running)))
+
 
 ONNX, ONNX_INT8 = "onnx", "onnx-int8"
 OPENVINO, OPENVINO_INT8 = "openvino", "openvino-int8"

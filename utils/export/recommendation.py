@@ -14,15 +14,15 @@ import numpy as np
 from nets.weights_file import WeightsError, WeightsFile
 from utils.command_line import as_arguments
 from utils.device import choose_precision, describe
-from utils.export.calibration import calibration_images
 from utils.export.candidates import Candidate, candidates, tell, tell_failure
-from utils.export.card import ModelCard
+from utils.export.card import ModelCard, card_of
 from utils.export.config import ExportConfig
 from utils.export.formats import ONNX
-from utils.export.program import card_of
-from utils.export.verification import Verification, verify
-from utils.export.verification_images import drawn, stretched
-from utils.export.ways import CPU, exported_way, own_way, seconds_by_turns, stock_way
+from utils.export.network import network_of
+from utils.export.timing import CPU, exported_way, own_way, seconds_by_turns, stock_way
+from utils.export.training_images import training_images
+from utils.export.verification.images import drawn, stretched
+from utils.export.verification.verify import Verification, verify
 
 IMAGES, ROUNDS = 4, 3
 DRAWN = (480, 640)  # height and width in pixels
@@ -49,11 +49,11 @@ def recommend(weights: WeightsFile, config: ExportConfig) -> str:
 
     Drawn images are timed if those of the weights' data set are not there.
     """
-    images = calibration_images(weights, config.data, config.calibration_images, are_needed=False)
+    images = training_images(weights, config.data, config.calibration_images, are_needed=False)
     precision = choose_precision("auto", CPU, weights.precision)
     ours = f"predict.py, {precision.name}"
     card = card_of(weights, config.settings, ONNX)  # its thresholds are those of all formats
-    ways = {STOCK: stock_way(card), ours: own_way(card, precision)}
+    ways = {STOCK: stock_way(network_of(card)), ours: own_way(card, precision)}
     files: dict[str, tuple[Candidate, Verification]] = {}
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for file in candidates(weights, config.settings, images, Path(folder)):
@@ -106,6 +106,11 @@ def speed(results: dict[str, Result], name: str) -> float:
     return results[STOCK].seconds / results[name].seconds
 
 
+def is_equal(result: Result) -> bool:
+    """Whether it is a file that finds what the network finds."""
+    return result.verification is not None and result.verification.agreement is None
+
+
 def likeness(result: Result) -> str:
     """What a file finds against what the network finds, in words."""
     if result.verification is None:
@@ -123,7 +128,7 @@ def advice(results: dict[str, Result], ours: str, config: ExportConfig) -> list[
     if not files:
         return ["No format could be written and verified here: keep the weights file."]
     fastest = files[0]
-    equal = next((name for name in files if likeness(results[name]) == "equal"), None)
+    equal = next((name for name in files if is_equal(results[name])), None)
     lines = []
     if equal:
         lines += [

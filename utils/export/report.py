@@ -12,7 +12,7 @@ from pathlib import Path
 from nets.weights_file import WeightsError
 from utils.export.card import ModelCard
 from utils.export.formats import FORMATS
-from utils.export.verification import Verification
+from utils.export.verification.verify import Verification
 from utils.folders import write_json
 
 HASHES = "sha256"
@@ -25,8 +25,7 @@ def report_path(path: Path) -> Path:
 
 def write_report(path: Path, card: ModelCard, verification: Verification) -> None:
     """Write the report beside a file that lies in a folder with nothing but what belongs to it."""
-    format = FORMATS[card.format]
-    packages = ("torch", "torchvision", *dict.fromkeys((*format.writing, *format.running)))
+    packages = ("torch", "torchvision", *FORMATS[card.format].packages)
     content = {
         "file": path.name,
         "format": card.format,

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nets.exportable import OUTPUTS, PASTED
 from nets.weights_file import WeightsError
 from utils.export.card import ModelCard
 
@@ -75,7 +74,7 @@ def signature_of(card: ModelCard) -> Signature:
     return Signature(
         "uint8" if card.takes_bytes else "float32",
         (card.settings.batch, height, width, card.weights.channels),
-        (*OUTPUTS, PASTED) if card.settings.paste else OUTPUTS,
+        card.outputs,
     )
 
 

@@ -12,6 +12,7 @@ from utils.export.formats import (
     AOTI,
     FORMATS,
     ONNX,
+    ONNX_INT8,
     OPENVINO,
     OPENVINO_INT8,
     TORCH_EXPORT,
@@ -30,21 +31,20 @@ def write(card: ModelCard, path: Path, calibration: Sequence[np.ndarray] = ()) -
     Raises:
         ConfigError: a package that writes this format is not installed.
     """
-    format = FORMATS[card.format]
-    check_packages(f"--format {card.format}", (*format.writing, *format.running))
+    check_packages(f"--format {card.format}", FORMATS[card.format].packages)
     # Each writer imports what is slow to import, or not there.
     if card.format == ONNX:
         from utils.export.writers.onnx_writer import write_onnx
 
         write_onnx(card, path)
+    elif card.format == ONNX_INT8:
+        from utils.export.writers.int8_writer import write_onnx_int8
+
+        write_onnx_int8(card, path, calibration)
     elif card.format in (OPENVINO, OPENVINO_INT8):
         from utils.export.writers.openvino_writer import write_openvino
 
         write_openvino(card, path, calibration)
-    elif format.is_int8:
-        from utils.export.writers.int8_writer import write_onnx_int8
-
-        write_onnx_int8(card, path, calibration)
     elif card.format == TORCH_EXPORT:
         from utils.export.writers.torch_export_writer import write_torch_export
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
 from nets.contract import Prediction, are_shown
-from nets.input_channels import imagenet_normalization
 from nets.mask_paste import paste_masks
 from nets.out_of_memory import is_out_of_memory
 from nets.weights_file import WeightsError, first_line
@@ -70,8 +70,6 @@ class ExportedDetector(Detector):
         self.thresholds = thresholds
         self.most = max_detections or card.detections
         self.batch_size = card.settings.batch or 1
-        own = card.weights.options.get("image_mean")
-        self._mean = own or imagenet_normalization(card.weights.channels)["image_mean"]
         self._has_told = False
 
     def check_size(self, height: int, width: int) -> None:
@@ -94,12 +92,14 @@ class ExportedDetector(Detector):
         size = self.card.settings.size
         if size and size != inner:
             self._tell_of_fitting(*size)
-            canvases = [fitted(image, size, self._mean) for image in images]
-            images, inner = [one.canvas for one in canvases], canvases[0][1:]
+            canvases = [fitted(image, size, self.card.image_mean) for image in images]
+            images = [one.canvas for one in canvases]
+            inner = canvases[0].height, canvases[0].width
         missing = (self.card.settings.batch or 0) - len(images)
         images += [np.zeros_like(images[0])] * missing
         found = self._run(np.stack(images))
-        ratio = width / inner[1], height / inner[0]
+        across, down = width / inner[1], height / inner[0]
+        ratio = torch.tensor([across, down, across, down])
         return [self._prediction(found, n, height, width, ratio) for n in range(len(arrays))]
 
     def _pixels(self, array: np.ndarray) -> np.ndarray:
@@ -118,27 +118,31 @@ class ExportedDetector(Detector):
                 f"{self.session.path}: fails on images {images.shape} ({first_line(error)}); "
                 "export it again"
             ) from error
-        known = len(self.card.weights.classes)
-        if found.labels.max(initial=0) > known:
+        path, known = self.session.path, len(self.card.weights.classes)
+        if (most := found.labels.max(initial=0)) > known:
             raise WeightsError(
-                f"{self.session.path}: finds class {found.labels.max()}, its description names "
-                f"{known}; was it edited?"
+                f"{path}: finds class {most}, its description names {known}; was it edited?"
+            )
+        if (places := found.labels.shape[1]) != self.card.detections:
+            raise WeightsError(
+                f"{path}: has places for {places} detections, its description says "
+                f"{self.card.detections}; was it edited?"
             )
         return found
 
     def _prediction(
-        self, found: Found, n: int, height: int, width: int, ratio: tuple[float, float]
+        self, found: Found, n: int, height: int, width: int, ratio: Tensor
     ) -> Prediction:
         """What counts of the ``n``-th image, at its own size.
 
         Args:
-            ratio: of its sides to those that the file saw, across and down.
+            ratio: of its sides to those that the file saw, for each coordinate of a box.
         """
         # Copies: a runtime may give its own memory, which others may only read.
         boxes, labels, scores, masks = (
             torch.tensor(values[n, : int(found.counts[n])]) for values in found[:4]
         )
-        boxes = clip_boxes_to_image(boxes * torch.tensor(ratio * 2), (height, width))
+        boxes = clip_boxes_to_image(boxes * ratio, (height, width))
         # None is left of a box that lies beside a picture that was fitted.
         shown = are_shown(scores, labels, self.thresholds) & (boxes[:, :2] < boxes[:, 2:]).all(1)
         kept = shown.nonzero()[: self.most, 0]

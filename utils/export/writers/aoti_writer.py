@@ -27,7 +27,7 @@ def write_aoti(card: ModelCard, path: Path) -> None:
     Raises:
         ConfigError: there is no C++ compiler that works.
     """
-    program = export_program(card.weights, card.settings)
+    program = export_program(card)
     try:
         with warnings.catch_warnings(), fresh_cache():  # what it compiles is of no use again
             warnings.simplefilter("ignore")

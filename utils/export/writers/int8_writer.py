@@ -18,7 +18,6 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-from nets.input_channels import imagenet_normalization
 from utils.export.card import ModelCard
 from utils.export.fitting import fitted
 from utils.export.writers.onnx_writer import INPUT, write_onnx
@@ -80,9 +79,7 @@ class _Reader(CalibrationDataReader):
 
 def _batches(card: ModelCard, images: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
     """Each image as a batch of the size and number that the file takes."""
-    size, channels = card.settings.size, card.weights.channels
-    own = card.weights.options.get("image_mean")
-    mean = own or imagenet_normalization(channels)["image_mean"]
+    size = card.settings.size
     for image in images:
-        one = fitted(image, size, mean).canvas if size else image
+        one = fitted(image, size, card.image_mean).canvas if size else image
         yield np.repeat(one[None], card.settings.batch or 1, axis=0)

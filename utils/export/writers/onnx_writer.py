@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from nets.exportable import OUTPUTS, PASTED
 from utils.export.card import KEY, ModelCard
 from utils.export.onnx_operators import ONNX_OPERATORS, OPSET, TRANSLATIONS
 from utils.export.program import export_program
@@ -18,8 +17,7 @@ INPUT = "images"
 
 def write_onnx(card: ModelCard, path: Path) -> None:
     """Write the network of ``card.weights`` as an ONNX file."""
-    program = export_program(card.weights, card.settings, ONNX_OPERATORS)
-    outputs = (*OUTPUTS, PASTED) if card.settings.paste else OUTPUTS
+    program = export_program(card, ONNX_OPERATORS)
     with warnings.catch_warnings():  # on what the exporter does inside
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -29,7 +27,7 @@ def write_onnx(card: ModelCard, path: Path) -> None:
             opset_version=OPSET,
             custom_translation_table=TRANSLATIONS,
             input_names=[INPUT],
-            output_names=list(outputs),
+            output_names=list(card.outputs),
             verbose=False,
         )
     assert written is not None

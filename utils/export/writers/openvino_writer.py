@@ -12,8 +12,8 @@ from utils.export.card import KEY, ModelCard
 from utils.export.formats import FORMATS
 from utils.export.openvino_runtime import make_core, openvino
 from utils.export.writers.int8_writer import write_onnx_int8
-from utils.export.writers.integer_sizes import compute_in_integers
 from utils.export.writers.onnx_writer import write_onnx
+from utils.export.writers.openvino_sizes import compute_in_integers
 
 HIGHEST = "node_topk"  # what the exporter calls nodes of ``torch.topk``
 

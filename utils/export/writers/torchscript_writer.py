@@ -17,9 +17,10 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import resize_boxes
 
-from nets.exportable import INSIDE
+from nets.exportable import INSIDE, clear_hooks
 from nets.fold_norms import fold_batch_norms
 from utils.export.card import KEY, ModelCard
+from utils.export.network import network_of
 
 
 def write_torchscript(card: ModelCard, path: Path) -> None:
@@ -34,18 +35,13 @@ def write_torchscript(card: ModelCard, path: Path) -> None:
 def scriptable(card: ModelCard) -> MaskRCNN:
     """torchvision's network without the parts of ours that do not compile, which are for training
     and for autocast."""
-    model = card.weights.build(reference=True)
-    for module in model.modules():
-        module._forward_hooks.clear()
-        module._forward_pre_hooks.clear()
+    model = network_of(card)
+    clear_hooks(model)
     for part in (model.rpn, model.roi_heads):
         sampler = part.fg_bg_sampler
         part.fg_bg_sampler = BalancedPositiveNegativeSampler(
             sampler.batch_size_per_image, sampler.positive_fraction
         )
-    heads = model.roi_heads
-    heads.score_thresh, heads.nms_thresh = card.score_threshold, card.nms_threshold
-    heads.detections_per_img = card.detections
     fold_batch_norms(model)
     return model
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from utils.export.card import ModelCard
-from utils.export.reference import Detections
 from utils.export.session import Found
+from utils.export.verification.reference import Detections
 
 MASK_SIDE = 28
 BORDER = 1e-2  # pixels that a box may lie beyond the border of its image, by rounding
@@ -48,7 +48,8 @@ def form_fault(found: Found, shape: tuple[int, ...], card: ModelCard) -> str:
         f"scores are below {card.score_threshold:g}": ~is_empty
         & (found.scores < card.score_threshold - ROUNDING),
         "boxes reach out of the image": (found.boxes < -BORDER) | (found.boxes > most),
-        "boxes have no area": ~is_empty & (found.boxes[..., 2:] < found.boxes[..., :2]).any(-1),
+        "boxes end before they begin": ~is_empty
+        & (found.boxes[..., 2:] < found.boxes[..., :2]).any(-1),
         "masks are no probabilities": (found.masks < 0) | (found.masks > 1 + ROUNDING),
     }
     return next((problem for problem, is_wrong in checks.items() if is_wrong.any()), "")

@@ -12,7 +12,7 @@ from utils.data import shapes
 from utils.data.images import load_image
 from utils.data.records import DataError
 from utils.data.shapes import draw_scene
-from utils.export.calibration import calibration_images
+from utils.export.training_images import training_images
 from utils.open_data import open_training_data
 
 
@@ -34,7 +34,7 @@ def names(images):
 
 
 def test_the_training_split(data):
-    images = calibration_images(weights_of(data), "", 64)
+    images = training_images(weights_of(data), "", 64)
 
     assert names(images) == list(data.train.data.names())
     assert not set(names(images)) & set(data.val.data.names())
@@ -47,7 +47,7 @@ def test_the_training_split(data):
     ("count", "chosen"), [(1, [0]), (2, [0, 2]), (3, [0, 1, 3]), (5, [0, 1, 2, 3, 4])]
 )
 def test_they_are_spread_evenly(data, count, chosen):
-    images = calibration_images(weights_of(data), "", count)
+    images = training_images(weights_of(data), "", count)
 
     everything = data.train.data.names()
     assert names(images) == [everything[number] for number in chosen]
@@ -56,7 +56,7 @@ def test_they_are_spread_evenly(data, count, chosen):
 
 
 def test_pictures_are_read_when_they_are_asked_for(data):
-    images = calibration_images(weights_of(data), "", 64)
+    images = training_images(weights_of(data), "", 64)
     data.train.data.images[1].path.unlink()
 
     assert images[0].shape[2] == 3
@@ -68,8 +68,8 @@ def test_data_that_moved(data, drawn_pennfudan, tmp_path):
     place = tmp_path / "elsewhere"
     shutil.move(drawn_pennfudan, place)
     with pytest.raises(DataError, match=r"training images are needed, and .*--data"):
-        calibration_images(weights_of(data), "", 64)
-    images = calibration_images(weights_of(data), str(place), 64)
+        training_images(weights_of(data), "", 64)
+    images = training_images(weights_of(data), str(place), 64)
 
     assert set(names(images)) == set(data.train.data.names())
     assert all(image.shape[2] == 3 for image in images)
@@ -77,7 +77,7 @@ def test_data_that_moved(data, drawn_pennfudan, tmp_path):
 
 def test_where_there_is_a_way_without_them(data, drawn_pennfudan, capsys):
     shutil.rmtree(drawn_pennfudan)
-    images = calibration_images(weights_of(data), "", 64, are_needed=False)
+    images = training_images(weights_of(data), "", 64, are_needed=False)
 
     assert len(images) == 0
     assert "note: no training images are looked at" in capsys.readouterr().out
@@ -86,13 +86,13 @@ def test_where_there_is_a_way_without_them(data, drawn_pennfudan, capsys):
 def test_data_that_changed_since(data):
     data.train.data.images[0].path.unlink()
     with pytest.raises(DataError, match="needed, and "):
-        calibration_images(weights_of(data), "", 64)
+        training_images(weights_of(data), "", 64)
 
 
 def test_weights_that_tell_of_no_data(drawn_pennfudan):
     with pytest.raises(DataError, match="names no data set"):
-        calibration_images(make_weights(), "", 64)
-    images = calibration_images(make_weights(), str(drawn_pennfudan), 64)
+        training_images(make_weights(), "", 64)
+    images = training_images(make_weights(), str(drawn_pennfudan), 64)
 
     assert len(images) == 6
 
@@ -102,7 +102,7 @@ def test_shapes_are_training_scenes(given):
     weights = replace(make_weights(), classes=shapes.CLASSES)
     if not given:
         weights = weights_of(open_training_data("shapes", epoch_scenes=3))
-    images = calibration_images(weights, given, 4)
+    images = training_images(weights, given, 4)
 
     assert len(images) == 4
     for number, image in enumerate(images):
@@ -110,7 +110,7 @@ def test_shapes_are_training_scenes(given):
 
 
 def test_other_channels(data):
-    images = calibration_images(weights_of(data, channels=1), "", 2)
+    images = training_images(weights_of(data, channels=1), "", 2)
 
     assert images[0].dtype == np.float32
     assert images[0].shape[2] == 1

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from torchvision.ops import box_iou
 
 from nets.mask_paste import paste_masks
-from utils.export.reference import Detections
+from utils.export.verification.reference import Detections
 
 LEAST_IOU = 0.5  # of boxes of the same object
 LEAST_SHARE = 0.8  # of the sure detections that are found again
@@ -51,20 +51,17 @@ class Agreement:
             f"{self.score:.3f} in the mean, the masks' mean IoU is {self.mask_iou:.3f}"
         )
 
-    def faults(self) -> list[str]:
-        """Why the file is not good enough."""
+    def fault(self) -> str:
+        """Why the file is not good enough; empty if it is."""
         is_little = self.found < FEW
-        return [
-            f"{self.line()}; wanted is {wanted}"
-            for wanted, is_met in {
-                f"{LEAST_SHARE:.0%} found again": _is_enough(self.found, self.sure),
-                f"{LEAST_SHARE:.0%} confirmed": _is_enough(self.confirmed, self.sure_of_file),
-                f"scores that differ by {MOST_SCORE} at most": is_little
-                or self.score <= MOST_SCORE,
-                f"a mask IoU of {LEAST_MASK_IOU}": is_little or self.mask_iou >= LEAST_MASK_IOU,
-            }.items()
-            if not is_met
-        ]
+        wishes = {
+            f"{LEAST_SHARE:.0%} found again": _is_enough(self.found, self.sure),
+            f"{LEAST_SHARE:.0%} confirmed": _is_enough(self.confirmed, self.sure_of_file),
+            f"scores that differ by {MOST_SCORE} at most": is_little or self.score <= MOST_SCORE,
+            f"a mask IoU of {LEAST_MASK_IOU}": is_little or self.mask_iou >= LEAST_MASK_IOU,
+        }
+        unmet = [wish for wish, is_met in wishes.items() if not is_met]
+        return f"{self.line()}; wanted is {', '.join(unmet)}" if unmet else ""
 
 
 def agreement(

@@ -46,7 +46,7 @@ class TrainingImages(Sequence[np.ndarray]):
         return self.dataset.read(SampleKey(0, self.numbers[index]))[0]
 
 
-def calibration_images(
+def training_images(
     weights: WeightsFile, data: str, count: int, *, are_needed: bool = True
 ) -> Sequence[np.ndarray]:
     """Images of the training split of the weights' own data set, spread evenly over it; none that

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.models.detection.transform import resize_boxes
 
 from utils.export.card import ModelCard
+from utils.export.network import network_of
 
 # Changes of pixels in 0..1 that move scores and boxes about ten times as far as another order of
 # additions in float32 does (measured with ONNX Runtime).
@@ -41,10 +42,7 @@ class Reference:
     """
 
     def __init__(self, card: ModelCard) -> None:
-        self.model = card.weights.build(reference=True)
-        heads = self.model.roi_heads
-        heads.score_thresh, heads.nms_thresh = card.score_threshold, card.nms_threshold
-        heads.detections_per_img = card.detections
+        self.model = network_of(card)
 
     def detections(self, image: np.ndarray) -> Detections:
         """Of an image (H, W, C) as the exported file takes it."""

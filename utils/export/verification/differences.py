@@ -18,7 +18,7 @@ from torchvision.models.detection.roi_heads import expand_boxes, paste_masks_in_
 from torchvision.ops import box_iou
 
 from nets.exportable import INSIDE
-from utils.export.reference import Detections
+from utils.export.verification.reference import Detections
 
 # About a hundred times what ONNX Runtime differs by; a network that sees one pixel row more differs
 # by more than that.

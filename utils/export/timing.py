@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
+from torchvision.models.detection import MaskRCNN
 from torchvision.transforms.v2.functional import to_dtype
 
 from utils.device import Precision
 from utils.export.card import ModelCard
-from utils.export.reference import Reference
 from utils.export.session import Session
 from utils.prediction.detector import Detector
 from utils.prediction.exported_detector import ExportedDetector
@@ -28,18 +28,17 @@ CPU = torch.device("cpu")
 Way = Callable[[Sequence[np.ndarray]], int]
 
 
-def stock_way(card: ModelCard) -> Way:
+def stock_way(model: MaskRCNN, device: torch.device = CPU) -> Way:
     """What a short script does: torchvision's own network in float32, one image after the other,
     its full-size float masks thresholded at 0.5 and encoded by pycocotools."""
-    model = Reference(card).model
 
     @torch.inference_mode()
     def way(images: Sequence[np.ndarray]) -> int:
         count = 0
         for image in images:
-            tensor = torch.from_numpy(image).permute(2, 0, 1)
-            (found,) = model([to_dtype(tensor, torch.float32, scale=True)])
-            masks = (found["masks"][:, 0] >= 0.5).numpy().astype(np.uint8)
+            tensor = to_dtype(torch.from_numpy(image).permute(2, 0, 1), torch.float32, scale=True)
+            (found,) = model([tensor.to(device)])
+            masks = (found["masks"][:, 0] >= 0.5).cpu().numpy().astype(np.uint8)
             count += len([coco_mask.encode(np.asfortranarray(mask)) for mask in masks])
         return count
 

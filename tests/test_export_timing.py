@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from eager_session import EagerSession
 from inspected import ARCH, OPTIONS, make_model
 from torch.nn.modules.module import register_module_forward_hook
 from torchvision.models.detection import MaskRCNN
 
 from nets.weights_file import WeightsFile
 from utils.device import Precision
-from utils.export import ways
+from utils.export import timing
+from utils.export.card import card_of
 from utils.export.formats import ONNX
-from utils.export.program import card_of, exportable
-from utils.export.session import Found, Session
+from utils.export.network import network_of
 from utils.export.settings import ExportSettings
-from utils.export.ways import exported_way, own_way, seconds_by_turns, stock_way
+from utils.export.timing import exported_way, own_way, seconds_by_turns, stock_way
 
 FP32 = Precision("fp32", "cpu")
 SETTINGS = ExportSettings(score_threshold=0.3, nms_threshold=0.4, max_detections=12)
@@ -34,19 +34,6 @@ def weights():
 @pytest.fixture(scope="module")
 def card(weights):
     return card_of(weights, SETTINGS, ONNX)
-
-
-class EagerSession(Session):
-    """What an exported file of the weights gives."""
-
-    def __init__(self, weights):
-        self.card = card_of(weights, replace(SETTINGS, batch=2), ONNX)
-        self.path = Path("model.onnx")
-        self.network, self.given = exportable(weights, SETTINGS), []
-
-    def run(self, images):
-        self.given.append(images.shape)
-        return Found(*(one.numpy() for one in self.network(torch.from_numpy(images))))
 
 
 def noise(*size, seed=0):
@@ -65,13 +52,14 @@ def count_by_torchvision(weights, images):
 
 def test_each_way_finds_what_torchvision_finds(weights, card):
     first, second, wide = noise(60, 90), noise(60, 90, seed=1), noise(40, 97, seed=2)
-    session = EagerSession(weights)
-    found = (stock_way(card), own_way(card, FP32), exported_way(session))
+    session = EagerSession(card_of(weights, replace(SETTINGS, batch=2), ONNX))
+    found = (stock_way(network_of(card)), own_way(card, FP32), exported_way(session))
     for images in ([first, second], [wide]):
         wanted = count_by_torchvision(weights, images)
         assert min(wanted) > 0
         assert [way(images) for way in found] == [sum(wanted)] * 3
-    assert session.given == [(2, 60, 90, 3), (2, 40, 97, 3)]  # as many at once as it takes
+    # As many at once as it takes.
+    assert [images.shape for images in session.seen] == [(2, 60, 90, 3), (2, 40, 97, 3)]
 
 
 @pytest.mark.parametrize("changed", ["score_threshold", "nms_threshold", "max_detections"])
@@ -82,14 +70,14 @@ def test_the_thresholds_of_the_file_are_those_of_all(weights, changed):
     counts = []
     for settings in (loose, replace(loose, **{changed: getattr(SETTINGS, changed)})):
         card = card_of(weights, settings, ONNX)
-        counts.append([stock_way(card)(images), own_way(card, FP32)(images)])
+        counts.append([stock_way(network_of(card))(images), own_way(card, FP32)(images)])
     assert all(stock == own for stock, own in counts)
     assert counts[1][0] < counts[0][0]
 
 
 def test_the_reference_is_torchvisions(card):
     modules = []
-    way = stock_way(card)
+    way = stock_way(network_of(card))
     with register_module_forward_hook(lambda module, *_: modules.append(module)):
         way([noise(60, 90)])
     (network,) = [module for module in modules if isinstance(module, MaskRCNN)]
@@ -100,7 +88,7 @@ def test_the_reference_is_torchvisions(card):
 @pytest.fixture
 def clock(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(ways.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
     return now
 
 

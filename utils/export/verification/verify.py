@@ -11,14 +11,21 @@ import numpy as np
 
 from nets.out_of_memory import is_out_of_memory
 from nets.weights_file import WeightsError, first_line
-from utils.export.agreement import FEW, Agreement, agreement
 from utils.export.card import ModelCard
-from utils.export.differences import BOXES, MASKS, SCORES, Difference, difference, paste_fault
-from utils.export.form import form_fault, of_image
 from utils.export.formats import FORMATS
-from utils.export.reference import Detections, Reference
 from utils.export.session import Session
-from utils.export.verification_images import cases
+from utils.export.verification.agreement import FEW, Agreement, agreement
+from utils.export.verification.differences import (
+    BOXES,
+    MASKS,
+    SCORES,
+    Difference,
+    difference,
+    paste_fault,
+)
+from utils.export.verification.form import form_fault, of_image
+from utils.export.verification.images import cases
+from utils.export.verification.reference import Detections, Reference
 
 OWN_IMAGES = 2  # of the user's; an image of an ordinary network takes seconds
 OWN_IMAGES_INT8 = 8  # that agreement is measured on
@@ -154,7 +161,8 @@ def verify(card: ModelCard, session: Session, images: Sequence[np.ndarray]) -> V
             result = _with(result, parts)
         seen.append(result)
     agreed = None if is_exact else agreement(own or drawn, card.weights.thresholds)
-    faults += agreed.faults() if agreed else []
+    if agreed and (fault := agreed.fault()):
+        faults.append(fault)
     return Verification(tuple(seen), agreed, tuple(_notes(seen, agreed)), tuple(faults))
 
 
