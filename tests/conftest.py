@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 torch.set_num_threads(1)  # the networks here are small; on busy cores a second thread costs
 
+SHARED = "FOLDER_SHARED_BY_TESTS"  # an environment variable
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # name: (width, height, objects); an object is (kind, id, x1, y1, x2, y2). Ids have gaps, "empty"
@@ -26,6 +28,14 @@ DRAWN = {
     "two_boxes": (88, 96, [("box", 2, 6, 6, 40, 50), ("box", 5, 48, 44, 82, 90)]),
     "two_kinds": (70, 90, [("oval", 1, 4, 4, 34, 44), ("box", 7, 30, 50, 66, 86)]),
 }  # fmt: skip
+
+
+def pytest_configure(config):
+    """Make a folder that all processes of a run of the tests share."""
+    if SHARED not in os.environ:
+        folder = TemporaryDirectory(prefix="shared-by-tests-")
+        os.environ[SHARED] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 def pytest_collection_modifyitems(items):

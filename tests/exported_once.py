@@ -1,10 +1,11 @@
 """The small network of ``exportable_scene`` as an ONNX file that is exported once for all tests."""
 
-from functools import cache
+import fcntl
+import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import onnx
+from conftest import SHARED
 from exportable_scene import make_images, make_weights
 
 from utils.export.card import KEY, card_of
@@ -20,20 +21,20 @@ CALIBRATION = [
 ]
 
 
-@cache
 def exported():
-    """A model of onnx."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        onnx_writer.write_onnx(card_of(make_weights(), SETTINGS, "onnx"), path)
-        return onnx.load(path)
+    """Its path; of all processes of a run of the tests, the first that asks writes it."""
+    path = Path(os.environ[SHARED]) / "model.onnx"
+    with open(path.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            onnx_writer.write_onnx(card_of(make_weights(), SETTINGS, "onnx"), path)
+    return path
 
 
 def write_onnx(card, path):
     """As ``onnx_writer.write_onnx``, of this network."""
     assert card.settings == SETTINGS
-    model = onnx.ModelProto()
-    model.CopyFrom(exported())
+    model = onnx.load(exported())
     onnx.helper.set_model_props(model, {KEY: card.to_json()})
     onnx.save(model, path)
 

@@ -14,6 +14,7 @@ from exportable_scene import (
     make_images,
     make_weights,
 )
+from exported_once import SETTINGS, exported
 
 from utils.export.card import card_of
 from utils.export.sessions.onnx_session import OnnxSession
@@ -21,6 +22,7 @@ from utils.export.settings import ExportSettings
 from utils.export.writers.onnx_writer import write_onnx
 
 SIZES = ((120, 90), (64, 200), (97, 131))
+OF_ONE_SIZE = ExportSettings(size=SIZES[0], batch=2)  # which is exported four times as quickly
 ODD_SIZES = ((1, 1), (1, 60), (2, 2), (10, 200), (400, 300))
 
 
@@ -30,9 +32,9 @@ def weights():
 
 
 @pytest.fixture(scope="module")
-def session(weights, tmp_path_factory):
+def session():
     """For any images; with pasted masks."""
-    return opened(weights, ExportSettings(paste=True), tmp_path_factory.mktemp("onnx"))
+    return OnnxSession(exported())
 
 
 def opened(weights, settings, folder):
@@ -80,13 +82,12 @@ def test_the_file_knows_what_it_is(weights, session):
     card = session.card
 
     assert card.weights.classes == weights.classes
-    assert card.settings == ExportSettings(paste=True)
+    assert card.settings == SETTINGS
     assert card.detections == 100
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [None, 1, 4])
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("batch", "size"), [*zip((None, 1, 4), SIZES, strict=True)], ids=str)
 def test_a_set_size_or_number(weights, batch, size, tmp_path):
     session = opened(weights, ExportSettings(size=size, batch=batch), tmp_path)
     for strengths in ((NONE,) * 4, (FEW,) * 4, (MANY,) * 4, (MANY, NONE, FEW, MANY)):
@@ -114,8 +115,8 @@ def test_a_set_number_of_any_size(weights, tmp_path):
 )
 def test_other_networks(options, tmp_path):
     weights = make_weights(**options)
-    session = opened(weights, ExportSettings(), tmp_path)
     images = make_images(MANY, FEW, channels=weights.channels)
+    session = opened(weights, OF_ONE_SIZE, tmp_path)
 
     wanted = found_by_torchvision(weights.build(reference=True), images)
 
@@ -131,8 +132,8 @@ def test_of_equal_scores_the_same_ones_are_found(weights, tmp_path):
         1000 * model["roi_heads.box_predictor.cls_score.weight"]
     )
     weights = replace(weights, model=model)
-    session = opened(weights, ExportSettings(), tmp_path)
-    images = make_images(MANY)
+    session = opened(weights, OF_ONE_SIZE, tmp_path)
+    images = make_images(MANY, NONE)
 
     wanted = found_by_torchvision(weights.build(reference=True), images)
     found = found_by(list(session.run(images.numpy()))[:5])

@@ -17,8 +17,6 @@ from utils.export.card import card_of
 from utils.export.program import example_images, export_program, exportable
 from utils.export.settings import ExportSettings
 
-SIZES = ((120, 90), (64, 200), (97, 131), (2, 2), (1, 60))
-
 
 @pytest.fixture(scope="module")
 def weights():
@@ -27,24 +25,6 @@ def weights():
 
 def card_with(weights, **settings):
     return card_of(weights, ExportSettings(**settings), "onnx")
-
-
-@pytest.fixture(scope="module")
-def program(weights):
-    """For any images; with pasted masks. Its guards take sizes of one for special: they say that
-    no feature map is one cell high, which in (64, 200) the smallest is."""
-    return export_program(card_with(weights, paste=True)).module(check_guards=False)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("strengths", [(MANY,), (NONE,), (FEW, MANY, NONE, MANY)], ids=str)
-def test_images_of_any_size_and_number(weights, program, size, strengths):
-    images = make_images(*strengths, size=size)
-
-    wanted = exportable(card_with(weights, paste=True))(images)
-
-    for found, expected in zip(program(images), wanted, strict=True):
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4, check_dtype=True)
 
 
 @pytest.mark.slow

@@ -139,7 +139,9 @@ def test_images_may_lie_in_memory_in_any_way(any_size):
     assert all(np.array_equal(a, b) for a, b in zip(one[:5], other[:5], strict=True))
 
 
-@pytest.mark.parametrize("format", [TORCHSCRIPT, TORCH_EXPORT])
+@pytest.mark.parametrize(
+    "format", [TORCHSCRIPT, pytest.param(TORCH_EXPORT, marks=pytest.mark.slow)]
+)
 def test_four_channels(tmp_path, format):
     weights = make_weights(background=0.0, channels=4)
     images = make_images(MANY, FEW, channels=4)
@@ -165,6 +167,7 @@ def tiny_aoti(path, monkeypatch):
     return card
 
 
+@pytest.mark.slow
 def test_a_compiled_file_holds_its_card_and_runs(tmp_path, monkeypatch):
     card = tiny_aoti(tmp_path / "model.pt2", monkeypatch)
 

@@ -1,6 +1,7 @@
 """Files that compute in 8-bit integers: what is in them, and that they find the same objects."""
 
 from dataclasses import replace
+from shutil import copy
 
 import numpy as np
 import onnx
@@ -81,7 +82,7 @@ def test_the_file_knows_what_it_is(written, session):
     card, path = written
 
     assert session.card.to_json() == card.to_json()
-    whole = exported().ByteSize()
+    whole = exported().stat().st_size
     assert sum(file.stat().st_size for file in path.parent.iterdir()) < 0.4 * whole
 
 
@@ -146,9 +147,7 @@ def given(monkeypatch, tmp_path):
             while batch := reader.get_next():
                 seen.append(batch)
 
-        monkeypatch.setattr(
-            int8_writer, "write_onnx", lambda card, path: onnx.save(exported(), path)
-        )
+        monkeypatch.setattr(int8_writer, "write_onnx", lambda card, path: copy(exported(), path))
         monkeypatch.setattr(int8_writer, "quantize_static", quantize_static)
         card = card_of(make_weights(), settings, "onnx-int8")
         int8_writer.write_onnx_int8(card, tmp_path / "model.onnx", images)
