@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
+from benchmarked import save_noise, save_small_weights
 
-from nets.mask_rcnn import build_model
-from nets.weights_file import WeightsFile, save_weights
 from tools import export_benchmark as module
 from tools.export_benchmark import REFERENCE, compare
 from tools.prediction_benchmark import DRAWN, SCORE
@@ -19,26 +15,15 @@ from utils.export.candidates import Candidate
 from utils.export.card import card_of
 from utils.export.formats import ONNX, OPENVINO
 
-ARCH = "maskrcnn_resnet18_fpn_small"
-
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    options = {"min_size": 64, "max_size": 96, "box_detections_per_img": 7}
-    model = build_model(ARCH, 3, **options)
-    path = tmp_path_factory.mktemp("weights") / "small.pth"
-    save_weights(path, WeightsFile(ARCH, 3, ("cat", "dog"), model.state_dict(), options))
-    return path
+    return save_small_weights(tmp_path_factory.mktemp("weights") / "small.pth")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        pixels = rng.integers(0, 256, (50 + number, 70, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    return tmp_path
+    return save_noise(tmp_path)
 
 
 @pytest.fixture(autouse=True)

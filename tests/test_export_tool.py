@@ -51,11 +51,9 @@ def names(folder):
 def exported(tmp_path_factory):
     """A folder with weights and the file that was made of them, and what the tool said."""
     folder = tmp_path_factory.mktemp("exported")
-    save(folder / "best.pth")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tools.export, "training_images", lambda *_, **__: [drawn((90, 70), 5, 3)])
-        code = export("--weights", folder / "best.pth", "--format", "onnx")
-    return folder, code
+    weights = save(folder / "best.pth")
+    save_weights(folder / "best.pth", replace(weights, data={"format": "shapes"}))
+    return folder, export("--weights", folder / "best.pth", "--format", "onnx")
 
 
 def test_a_file_and_its_report_lie_beside_the_weights(exported):
@@ -68,6 +66,7 @@ def test_a_file_and_its_report_lie_beside_the_weights(exported):
     cases = report["verification"]["cases"]
     assert {case["batch"] for case in cases} == {1, 4}
     assert len({tuple(case["size"]) for case in cases}) >= 4
+    assert [case["name"] for case in cases][-2:] == ["image 1 of the data", "image 2 of the data"]
     assert max(count for case in cases for count in case["detections"]) > 10
     assert report["verification"]["faults"] == []
 

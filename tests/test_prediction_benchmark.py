@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from benchmarked import save_noise, save_small_weights
 from torch.nn.modules.module import register_module_forward_hook
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from nets.mask_rcnn import build_model
-from nets.weights_file import WeightsFile, load_weights, save_weights
+from nets.weights_file import load_weights
 from tools import machine, prediction_benchmark
 from tools.machine import Limits
 from tools.prediction_benchmark import (
@@ -30,27 +28,17 @@ from tools.prediction_benchmark import (
     reference_way,
 )
 
-ARCH = "maskrcnn_resnet18_fpn_small"
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    options = {"min_size": 64, "max_size": 96, "box_detections_per_img": 7}
-    model = build_model(ARCH, 3, **options)
-    path = tmp_path_factory.mktemp("weights") / "small.pth"
-    save_weights(path, WeightsFile(ARCH, 3, ("cat", "dog"), model.state_dict(), options))
-    return path
+    return save_small_weights(tmp_path_factory.mktemp("weights") / "small.pth")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        pixels = rng.integers(0, 256, (50 + number, 70, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    return tmp_path
+    return save_noise(tmp_path)
 
 
 @pytest.fixture(autouse=True)
