@@ -62,6 +62,7 @@ class ExportableMaskRCNN(nn.Module):
         operators: ExportOperators = TORCH_OPERATORS,
     ) -> None:
         super().__init__()
+        model.eval()  # in training the RPN has other numbers of proposals
         clear_hooks(model)
         fold_batch_norms(model)
         heads, rpn, transform = model.roi_heads, model.rpn, model.transform

@@ -14,6 +14,7 @@ IN_WORDS = (
     "bad_alloc",
     "alloc_failed",  # cuDNN and cuBLAS
     "could not create a primitive",  # oneDNN, which says no more
+    "failed to allocate memory",  # ONNX Runtime
 )
 
 
@@ -23,5 +24,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in IN_WORDS)
+    # The errors of ONNX Runtime are of no kind but Exception.
+    if not isinstance(error, RuntimeError) and "onnxruntime" not in type(error).__module__:
+        return False
+    return any(words in str(error).lower() for words in IN_WORDS)

@@ -75,8 +75,15 @@ class WeightsFile:
         return tuple(self.operating_point.get("thresholds", everywhere))
 
     def untrained(self, reference: bool = False) -> MaskRCNN:
-        """The network without its weights."""
-        return build_model(self.arch, self.num_classes, reference=reference, **self.options)
+        """The network without its weights.
+
+        Raises:
+            WeightsError: there is no such network.
+        """
+        try:
+            return build_model(self.arch, self.num_classes, reference=reference, **self.options)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise WeightsError(f"there is no such {self.arch}: {_shortened(error)}") from error
 
     def build(self, reference: bool = False) -> MaskRCNN:
         """The trained network, in evaluation mode, on the CPU; ``reference`` leaves torchvision's
@@ -85,13 +92,18 @@ class WeightsFile:
         Raises:
             WeightsError: the tensors are not those of this network.
         """
+        model = self.untrained(reference)
         try:
-            model = self.untrained(reference)
             model.load_state_dict(self.model)
         except (RuntimeError, TypeError, ValueError) as error:
-            details = " ".join(str(error).split())[:300]
-            raise WeightsError(f"the weights are not those of {self.arch}: {details}") from error
+            raise WeightsError(
+                f"the weights are not those of {self.arch}: {_shortened(error)}"
+            ) from error
         return model.eval()
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def save_weights(path: Path, weights: WeightsFile, **extra: Any) -> None:

@@ -27,7 +27,9 @@ def exported():
     with open(path.with_suffix(".lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            onnx_writer.write_onnx(card_of(make_weights(), SETTINGS, "onnx"), path)
+            part = path.with_suffix(".part")
+            onnx_writer.write_onnx(card_of(make_weights(), SETTINGS, "onnx"), part)
+            part.rename(path)
     return path
 
 

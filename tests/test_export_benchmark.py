@@ -11,9 +11,9 @@ from benchmarked import save_noise, save_small_weights
 from tools import export_benchmark as module
 from tools.export_benchmark import REFERENCE, compare
 from tools.prediction_benchmark import DRAWN, SCORE
-from utils.export.candidates import Candidate
 from utils.export.card import card_of
 from utils.export.formats import ONNX, OPENVINO
+from utils.recommendation.candidates import Candidate
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_detections_are_the_mean_of_all_images(weights, folder, scripted, monkey
 
 
 def test_without_weights_or_pictures_they_are_random(weights, scripted, monkeypatch):
-    monkeypatch.setattr(module, "_random_weights", lambda path: weights)
+    monkeypatch.setattr(module, "random_weights", lambda path: weights)
     row, *_ = compare(None, None, 1, 1, "fp32")
     assert row["name"] == "export random maskrcnn_resnet50_fpn our fp32, 7 detections"
     assert [image.shape for batch in scripted.batches for image in batch] == [DRAWN]

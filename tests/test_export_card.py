@@ -37,7 +37,15 @@ def make_card(settings=ExportSettings(), **known):  # noqa: B008  # frozen
     ],
     ids=str,
 )
-@pytest.mark.parametrize("known", [{}, {"operating_point": {}, "metrics": {}, "epoch": None}])
+@pytest.mark.parametrize(
+    "known",
+    [
+        {},
+        {"operating_point": {}, "metrics": {}, "epoch": None},
+        {"operating_point": {}, "classes": ("N/A", "car", "N/A")},  # as COCO's names have it
+    ],
+    ids=str,
+)
 def test_all_but_the_tensors_comes_back(settings, known):
     card = make_card(settings, **known)
 
@@ -46,6 +54,11 @@ def test_all_but_the_tensors_comes_back(settings, known):
     assert read == replace(card, weights=replace(card.weights, model={}))
     assert read.to_json() == card.to_json()
     assert read.weights.thresholds == card.weights.thresholds
+
+
+def test_a_network_that_cannot_be_is_told():
+    with pytest.raises(WeightsError, match=f"there is no such {ARCH}: channels is 0"):
+        make_card(options={"channels": 0})
 
 
 def test_thresholds_are_those_of_the_settings_or_of_the_network():
@@ -83,7 +96,6 @@ def test_a_card_that_is_none_is_told(text):
     ("keys", "value"),
     [
         (["weights", "classes"], ["square", "circle"]),
-        (["weights", "classes"], ["square", "square", "circle"]),
         (["weights", "classes"], 3),
         (["weights", "num_classes"], 3),
         (["weights", "num_classes"], "4"),

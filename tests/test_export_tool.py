@@ -160,7 +160,7 @@ def test_weights_of_another_tool_are_refused(tmp_path, capsys, content, told):
         (["--weights", "no.pth"], 4, "no.pth: no such weights file"),
         (["--size", "1x400"], 2, "--size 1x400 is too thin"),
         (["--size", "400x1"], 2, "at most 128 pixels, which leaves none across"),
-        (["--format", "torchscript", "--output", "best.pt"], 2, "are the weights themselves"),
+        (["--format", "torchscript", "--output", "best.pt"], 2, "would overwrite"),
         (["--classes", "a", "b"], 4, "--classes names 2"),
         (["--weights", "other.onnx"], 2, "is an exported file already"),
     ],
@@ -176,6 +176,17 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch, capsys, arguments, code,
 
     assert told in capsys.readouterr().err
     assert names(tmp_path) == before
+
+
+def test_weights_are_not_overwritten_by_a_part_of_a_file(tmp_path, capsys):
+    """OpenVINO's numbers lie beside its graph, in a file of another name."""
+    save(tmp_path / "best.bin")
+    before = (tmp_path / "best.bin").read_bytes()
+
+    assert export("--weights", tmp_path / "best.bin", "--format", "openvino") == 2
+
+    assert f"best.xml would overwrite {tmp_path / 'best.bin'}" in capsys.readouterr().err
+    assert (tmp_path / "best.bin").read_bytes() == before
 
 
 def test_a_package_that_is_missing_is_named_before_anything_is_computed(

@@ -16,7 +16,14 @@ from utils.export.session import Found
 from utils.export.settings import ExportSettings
 from utils.export.verification.agreement import Agreement, agreement
 from utils.export.verification.differences import SCORES, difference
-from utils.export.verification.images import LARGEST, cases, drawn, noise, stretched
+from utils.export.verification.images import (
+    LARGEST,
+    cases,
+    drawn,
+    noise,
+    spread_evenly,
+    stretched,
+)
 from utils.export.verification.reference import Detections, Reference
 from utils.export.verification.verify import verify
 
@@ -316,6 +323,24 @@ def test_images_are_those_that_the_settings_ask_for():
     assert all(0 <= case.images.min() <= case.images.max() <= 1 for case in some)
     batch = some[0].images
     assert len({image.tobytes() for image in batch}) == len(batch) == 4
+
+
+def test_images_of_the_users_are_fitted_into_a_file_of_one_size():
+    """As they are when it is used; the rest is what normalising makes zero."""
+    card, own = make_card(replace(SOME, size=(64, 96))), drawn((80, 40), 5, 3)
+    *_, case = cases(card, [own], lambda _: False)
+
+    assert case.images.shape == (1, 64, 96, 3)
+    assert (case.images[0, :, 32:] == (124, 116, 104)).all()
+    assert abs(case.images[0, :, :32].mean() - own.mean()) < 5
+
+
+def test_images_are_taken_from_all_over():
+    images = [np.full((1, 1, 3), number, np.uint8) for number in range(64)]
+
+    assert [image.max() for image in spread_evenly(images, 8)] == list(range(0, 64, 8))
+    assert spread_evenly(images[:3], 8) == images[:3]
+    assert list(spread_evenly((), 8)) == []
 
 
 def test_drawn_images():

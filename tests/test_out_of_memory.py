@@ -9,6 +9,8 @@ import sys
 import time
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -48,6 +50,21 @@ runpy.run_path(script, run_name="__main__")
 def test_what_a_full_memory_raises_is_known(allocate):
     with allowed(100 * MB), pytest.raises((RuntimeError, MemoryError)) as caught:
         allocate()
+    assert is_out_of_memory(caught.value)
+
+
+def test_that_of_onnx_runtime_is_known():
+    make = onnx.helper
+    sides = make.make_tensor_value_info("sides", onnx.TensorProto.INT64, [1])
+    zeros = make.make_tensor_value_info("zeros", onnx.TensorProto.FLOAT, None)
+    node = make.make_node("ConstantOfShape", ["sides"], ["zeros"])
+    graph = make.make_graph([node], "large", [sides], [zeros])
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+
+    with pytest.raises(Exception, match="allocat") as caught:
+        session.run(None, {"sides": np.array([2**44])})
+
     assert is_out_of_memory(caught.value)
 
 

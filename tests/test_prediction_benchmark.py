@@ -73,7 +73,7 @@ def test_the_reference_has_torchvisions_modules_and_threshold(weights, folder, c
 
 def test_the_random_network_finds_a_hundred_objects(tmp_path):
     """So many have a score above the threshold, even in a small picture."""
-    path = prediction_benchmark._random_weights(tmp_path / "random.pth")
+    path = prediction_benchmark.random_weights(tmp_path / "random.pth")
     weights = load_weights(path)
     model = weights.build().eval()
     model.transform.min_size, model.transform.max_size = (128,), 128

@@ -67,7 +67,7 @@ def test_pictures_are_read_when_they_are_asked_for(data):
 def test_data_that_moved(data, drawn_pennfudan, tmp_path):
     place = tmp_path / "elsewhere"
     shutil.move(drawn_pennfudan, place)
-    with pytest.raises(DataError, match=r"training images are needed, and .*--data"):
+    with pytest.raises(DataError, match=r"integers need training images: .*--data"):
         training_images(weights_of(data), "", 64)
     images = training_images(weights_of(data), str(place), 64)
 
@@ -85,7 +85,7 @@ def test_where_there_is_a_way_without_them(data, drawn_pennfudan, capsys):
 
 def test_data_that_changed_since(data):
     data.train.data.images[0].path.unlink()
-    with pytest.raises(DataError, match="needed, and "):
+    with pytest.raises(DataError, match="need training images: "):
         training_images(weights_of(data), "", 64)
 
 

@@ -29,14 +29,14 @@ from utils.data.records import DataError
 from utils.exit_codes import run
 from utils.export.card import ModelCard, card_of
 from utils.export.formats import FORMATS, ONNX
-from utils.export.open_session import is_exported, open_session
+from utils.export.open_session import is_exported, open_session, parts_of
 from utils.export.placing import placed_when_done
-from utils.export.recommendation import recommend
-from utils.export.report import write_report
+from utils.export.report import report_path, write_report
 from utils.export.training_images import training_images
 from utils.export.verification.verify import verify
 from utils.export.write import write
 from utils.interruption import Interruption
+from utils.recommendation.recommendation import recommend
 from utils.weights_lookup import find_weights
 
 
@@ -48,11 +48,12 @@ def main(config: ExportConfig) -> None:
     weights = load_weights(path, config.classes)
     if config.recommend:
         check_size(card_of(weights, config.settings, ONNX))
-        print(recommend(weights, config))
+        with Interruption():
+            print(recommend(weights, config))
         return
     output = config.output or beside(path, config.format)
-    if output.resolve() == path.resolve():
-        raise ConfigError(f"--output {output} are the weights themselves; choose another name")
+    if path.resolve() in [part.resolve() for part in (*parts_of(output), report_path(output))]:
+        raise ConfigError(f"--output {output} would overwrite {path}; choose another name")
     card = card_of(weights, config.settings, config.format)
     check_size(card)
     images = training_images(

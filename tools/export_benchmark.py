@@ -15,14 +15,14 @@ from typing import Any
 
 from nets.weights_file import load_weights
 from tools.machine import CPU, comparison
-from tools.prediction_benchmark import ARCH, SCORE, _random_weights, read_pictures
+from tools.prediction_benchmark import ARCH, SCORE, random_weights, read_pictures
 from utils.device import choose_precision
-from utils.export.candidates import candidates
 from utils.export.card import card_of
 from utils.export.formats import ONNX
 from utils.export.network import network_of
 from utils.export.settings import ExportSettings
-from utils.export.timing import exported_way, own_way, seconds_by_turns, stock_way
+from utils.recommendation.candidates import candidates
+from utils.recommendation.timing import exported_way, own_way, seconds_by_turns, stock_way
 
 REFERENCE = "reference"
 
@@ -45,7 +45,7 @@ def compare(
     chosen = choose_precision(precision, CPU)
     settings = ExportSettings(score_threshold=SCORE)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        content = load_weights(weights or _random_weights(Path(folder) / "random.pth"))
+        content = load_weights(weights or random_weights(Path(folder) / "random.pth"))
         card = card_of(content, settings, ONNX)  # its thresholds are those of all formats
         ours = f"our {chosen.name}"
         ways = {REFERENCE: stock_way(network_of(card)), ours: own_way(card, chosen)}

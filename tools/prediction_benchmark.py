@@ -34,9 +34,9 @@ from tools.machine import (
 )
 from utils.data.images import list_images, load_image
 from utils.device import choose_precision
-from utils.export.timing import Way, stock_way
 from utils.memory import keep_freed_memory
 from utils.prediction.predictor import GPU_BATCH, Predictor
+from utils.recommendation.timing import Way, stock_way
 
 ARCH = "maskrcnn_resnet50_fpn"
 SCORE = 0.05  # torchvision's box_score_thresh
@@ -68,7 +68,7 @@ def compare(
     on = torch.device(device)
     chosen = choose_precision(precision, on)
     with tempfile.TemporaryDirectory() as folder:
-        path = weights or _random_weights(Path(folder) / "random.pth")
+        path = weights or random_weights(Path(folder) / "random.pth")
         memory = {}
         if on.type == "cpu":  # first, while this process holds little
             given = [str(path), str(images), precision, *([str(source)] if source else [])]
@@ -120,7 +120,7 @@ def read_pictures(source: Path | None, images: int, device: torch.device) -> lis
     return [rng.integers(0, 256, size, np.uint8) for _ in range(images)]
 
 
-def _random_weights(path: Path) -> Path:
+def random_weights(path: Path) -> Path:
     torch.manual_seed(0)
     options: dict[str, Any] = {"frozen_norm": True}
     model = build_model(ARCH, 2, **options)

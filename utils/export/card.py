@@ -146,7 +146,7 @@ def _is_sound(card: ModelCard) -> bool:
     kind, some error that tells so."""
     weights, settings = card.weights, card.settings
     classes = len(weights.classes)
-    if not classes == len(set(weights.classes)) == weights.num_classes - 1:
+    if classes != weights.num_classes - 1:
         return False
     if len(weights.thresholds) != classes:
         return False

@@ -65,5 +65,5 @@ def _holds_code(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any("/code/" in name for name in archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError):
+    except Exception:  # of many kinds, depending on the damage
         return False

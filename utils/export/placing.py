@@ -39,6 +39,8 @@ def placed_when_done(path: Path) -> Iterator[Path]:
             for part in written:
                 part.replace(path.with_name(part.name))
             sync_folder(path.parent)
+    except BrokenPipeError:
+        raise  # of who reads what the block prints
     except OSError as error:
         if error.filename and Path(error.filename).parent not in (path.parent, place):
             raise  # of a file that has nothing to do with this one

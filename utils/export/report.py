@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 from nets.weights_file import WeightsError
@@ -35,7 +35,7 @@ def write_report(path: Path, card: ModelCard, verification: Verification) -> Non
         "max_detections": card.detections,
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in packages},
+            **{name: import_module(name).__version__ for name in packages},
         },
         HASHES: {part.name: _hash(part) for part in sorted(path.parent.iterdir())},
         "verification": verification.to_dict(),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from nets.weights_file import WeightsError
+from nets.out_of_memory import is_out_of_memory
+from nets.weights_file import WeightsError, first_line
 from utils.export.card import ModelCard
 
 
@@ -52,6 +54,27 @@ class Session(ABC):
             images: (B, H, W, C) of the size and number that the card's settings say, C-contiguous;
                 uint8 RGB, or float32 in 0..1 of another number of channels.
         """
+
+
+@contextmanager
+def reading(path: Path, what: str, advice: str) -> Iterator[None]:
+    """Make a ``WeightsError`` of what a runtime raises when it cannot read a file: errors of many
+    kinds, depending on the damage.
+
+    Args:
+        path: of the file.
+        what: it should be.
+        advice: what to do if it was copied, and if not.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise WeightsError(
+            f"{path}: is no {what} that can be run ({first_line(error)[:200]}); if it was copied, "
+            f"{advice}"
+        ) from error
 
 
 class Signature(NamedTuple):

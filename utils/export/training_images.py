@@ -67,8 +67,8 @@ def training_images(
     except DataError as error:
         if are_needed:
             raise DataError(
-                f"training images are needed, and {error} (for tools.export, the weights' own data "
-                "set, named with --data)"
+                f"formats of 8-bit integers need training images: {error}; --data says where the "
+                "data set of the weights lies now"
             ) from error
         print(f"note: no training images are looked at ({error})")
         return ()

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from nets.weights_file import WeightsError, first_line
 from utils.export.card import KEY, read_card
-from utils.export.session import Found, Session, Signature, check_signature
+from utils.export.session import Found, Session, Signature, check_signature, reading
 
 DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # as numpy calls them
 
@@ -24,15 +23,10 @@ class OnnxSession(Session):
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; warnings are about shapes that it infers itself
-        try:
+        with reading(path, "ONNX file", "copy it again, else export it again"):
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # of many kinds, depending on the damage
-            raise WeightsError(
-                f"{path}: is no ONNX file that can be run ({first_line(error)}); if it was copied, "
-                "copy it again, else export it again"
-            ) from error
         self.path = path
         self.card = read_card(path, self._session.get_modelmeta().custom_metadata_map.get(KEY))
         outputs = tuple(one.name for one in self._session.get_outputs())

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from nets.weights_file import WeightsError, first_line
 from utils.export.card import KEY, read_card
 from utils.export.openvino_runtime import CPU, make_core
-from utils.export.session import Found, Session, Signature, check_signature
+from utils.export.session import Found, Session, Signature, check_signature, reading
 
 DTYPES = {"u8": "uint8", "f32": "float32"}  # as numpy calls them
 # By default it computes in bfloat16 where a processor is quick at it, and finds other objects.
 HINTS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+
+ADVICE = "copy it and the .bin file beside it again, else export it again"
 
 
 class OpenVinoSession(Session):
@@ -27,15 +28,10 @@ class OpenVinoSession(Session):
 
     def __init__(self, path: Path) -> None:
         core = make_core()
-        try:
+        with reading(path, "OpenVINO file", ADVICE):
             model = core.read_model(path)
             text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
             self._network = core.compile_model(model, CPU, HINTS)
-        except Exception as error:  # of many kinds, depending on the damage
-            raise WeightsError(
-                f"{path}: is no OpenVINO file that can be run ({first_line(error)}); if it was "
-                "copied, copy it and the .bin file beside it again, else export it again"
-            ) from error
         self.path = path
         self.card = read_card(path, text)
         outputs = tuple(one.any_name for one in self._network.outputs)

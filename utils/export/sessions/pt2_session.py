@@ -13,7 +13,7 @@ import torchvision  # noqa: F401  # its NMS is in the graph
 from torch import Tensor
 
 from utils.export.session import Found, Session
-from utils.export.sessions.torch_archive import read_archive, unreadable
+from utils.export.sessions.torch_archive import read_archive, reading_network
 from utils.export.sessions.torch_tensors import found_of, tensor_of
 
 Network = Callable[[Tensor], Iterable[Tensor]]
@@ -36,10 +36,8 @@ class Pt2Session(Session):
         for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.ERROR)
         load = torch._inductor.aoti_load_package if is_compiled else _graph
-        try:
+        with reading_network(path):
             self._network: Network = load(str(path))
-        except Exception as error:  # of many kinds, depending on what is wrong
-            raise unreadable(path, error) from error
 
     @torch.inference_mode()
     def run(self, images: np.ndarray) -> Found:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zipfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from nets.weights_file import WeightsError, first_line
+from nets.weights_file import WeightsError
 from utils.export.card import KEY, ModelCard, read_card
+from utils.export.session import reading
 
 CARD = f"/extra/{KEY}"  # behind the archive's own name; where PyTorch puts a user's extra files
+ADVICE = "copy it again, else export it again, with the PyTorch that is to run it"
 COMPILED = "/data/aotinductor/"
 
 
@@ -31,15 +34,11 @@ def read_archive(path: Path) -> TorchArchive:
     Raises:
         WeightsError: it is damaged, or none of ``tools.export``.
     """
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
-                bad_entry = archive.testzip()
-                text = next((archive.read(name) for name in names if name.endswith(CARD)), b"")
-                card = text.decode()
-        except Exception as error:  # of many kinds, depending on the damage
-            raise unreadable(path, error) from error
+    with open(path, "rb") as file, reading_network(path), zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        bad_entry = archive.testzip()
+        text = next((archive.read(name) for name in names if name.endswith(CARD)), b"")
+        card = text.decode()
     if bad_entry:
         raise WeightsError(
             f"{path}: checksum of {bad_entry} is wrong; the file is damaged, copy it again"
@@ -47,9 +46,6 @@ def read_archive(path: Path) -> TorchArchive:
     return TorchArchive(read_card(path, card), any(COMPILED in name for name in names))
 
 
-def unreadable(path: Path, error: Exception) -> WeightsError:
-    """What to tell of a file that cannot be loaded."""
-    return WeightsError(
-        f"{path}: is no network that can be run ({first_line(error)[:200]}); if it was copied, "
-        "copy it again, else export it again, with the PyTorch that is to run it"
-    )
+def reading_network(path: Path) -> AbstractContextManager[None]:
+    """``reading`` a file of PyTorch."""
+    return reading(path, "network", ADVICE)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from utils.data.shapes import draw_scene
 from utils.export.card import ModelCard
+from utils.export.fitting import fitted
 
 SMALL, WIDE = (128, 128), (97, 211)  # (height, width); torchvision's size for 97 is hit exactly
 LARGEST = 1.5  # times the longest side that the network looks at
@@ -51,10 +52,12 @@ def cases(
     yield Case("a drawn scene", drawn(wide, 3, channels)[None])
     yield Case("a crowded scene", drawn(tall, 4, channels, tiles=3)[None])
     for number, image in enumerate(own, 1):
-        height, width = image.shape[:2]
-        shrunk = min(1, LARGEST * card.input_size[1] / max(height, width))
-        size = fixed or (max(1, int(height * shrunk)), max(1, int(width * shrunk)))
-        yield Case(f"image {number} of the data", stretched(image, size)[None], is_own=True)
+        yield Case(f"image {number} of the data", _own(image, card)[None], is_own=True)
+
+
+def spread_evenly(images: Sequence[np.ndarray], count: int) -> Sequence[np.ndarray]:
+    """So many of them, from all over them, or all."""
+    return images[:: max(1, len(images) // count)][:count]
 
 
 def drawn(size: tuple[int, int], number: int, channels: int, tiles: int = 1) -> np.ndarray:
@@ -81,6 +84,15 @@ def stretched(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.dtype == np.uint8:
         pixels = pixels.round()
     return np.ascontiguousarray(pixels[0].permute(1, 2, 0).numpy().astype(image.dtype))
+
+
+def _own(image: np.ndarray, card: ModelCard) -> np.ndarray:
+    """An image of the user's as the file takes it; no larger than the network looks at closely."""
+    if card.settings.size:
+        return fitted(image, card.settings.size, card.image_mean).canvas
+    height, width = image.shape[:2]
+    shrunk = min(1, LARGEST * card.input_size[1] / max(height, width))
+    return stretched(image, (max(1, int(height * shrunk)), max(1, int(width * shrunk))))
 
 
 def _tall(card: ModelCard) -> tuple[int, int]:

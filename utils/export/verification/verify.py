@@ -24,7 +24,7 @@ from utils.export.verification.differences import (
     paste_fault,
 )
 from utils.export.verification.form import form_fault, of_image
-from utils.export.verification.images import cases
+from utils.export.verification.images import cases, spread_evenly
 from utils.export.verification.reference import Detections, Reference
 
 OWN_IMAGES = 2  # of the user's; an image of an ordinary network takes seconds
@@ -132,7 +132,7 @@ def verify(card: ModelCard, session: Session, images: Sequence[np.ndarray]) -> V
     faults: list[str] = []
     if session.card.to_json() != card.to_json():
         faults.append("its description is not that which was written into it")
-    some = images[: OWN_IMAGES if is_exact else OWN_IMAGES_INT8]
+    some = spread_evenly(images, OWN_IMAGES if is_exact else OWN_IMAGES_INT8)
     for case in cases(card, some, lambda image: not len(reference.detections(image).scores)):
         size = (case.images.shape[1], case.images.shape[2])
         expected = [reference.detections(image) for image in case.images]

@@ -43,8 +43,8 @@ def candidates(
     calibration: Sequence[np.ndarray],
     folder: Path,
 ) -> Iterator[Candidate]:
-    """Write and open the formats, one by one, in an empty folder; says what is done, which formats
-    lack a package, and why one fails."""
+    """Write and open the formats, one by one, each in a folder of its own in ``folder``; says what
+    is done, which formats lack a package, and why one fails."""
     absent = {name: missing(format.packages) for name, format in FORMATS.items()}
     if packages := sorted({package for names in absent.values() for package in names}):
         left_out = ", ".join(name for name, names in absent.items() if names)

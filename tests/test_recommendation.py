@@ -10,13 +10,15 @@ from inspected import ARCH, OPTIONS, make_model
 
 from nets.weights_file import WeightsFile
 from utils.device import choose_precision
-from utils.export import candidates as candidates_module
-from utils.export import recommendation as module
-from utils.export.candidates import Candidate
 from utils.export.card import card_of
 from utils.export.config import ExportConfig
 from utils.export.formats import FORMATS, ONNX, ONNX_INT8, OPENVINO, OPENVINO_INT8
-from utils.export.recommendation import (
+from utils.export.verification.agreement import Agreement
+from utils.export.verification.verify import Verification
+from utils.recommendation import candidates as candidates_module
+from utils.recommendation import recommendation as module
+from utils.recommendation.candidates import Candidate
+from utils.recommendation.recommendation import (
     DRAWN,
     IMAGES,
     ROUNDS,
@@ -26,9 +28,7 @@ from utils.export.recommendation import (
     recommend,
     table,
 )
-from utils.export.timing import CPU
-from utils.export.verification.agreement import Agreement
-from utils.export.verification.verify import Verification
+from utils.recommendation.timing import CPU
 
 OURS = "predict.py, bf16"
 CONFIG = ExportConfig(recommend=True)

@@ -14,12 +14,12 @@ from torchvision.models.detection import MaskRCNN
 
 from nets.weights_file import WeightsFile
 from utils.device import Precision
-from utils.export import timing
 from utils.export.card import card_of
 from utils.export.formats import ONNX
 from utils.export.network import network_of
 from utils.export.settings import ExportSettings
-from utils.export.timing import exported_way, own_way, seconds_by_turns, stock_way
+from utils.recommendation import timing
+from utils.recommendation.timing import exported_way, own_way, seconds_by_turns, stock_way
 
 FP32 = Precision("fp32", "cpu")
 SETTINGS = ExportSettings(score_threshold=0.3, nms_threshold=0.4, max_detections=12)

@@ -14,15 +14,16 @@ import numpy as np
 from nets.weights_file import WeightsError, WeightsFile
 from utils.command_line import as_arguments
 from utils.device import choose_precision, describe
-from utils.export.candidates import Candidate, candidates, tell, tell_failure
 from utils.export.card import ModelCard, card_of
 from utils.export.config import ExportConfig
+from utils.export.fitting import fitted
 from utils.export.formats import ONNX
 from utils.export.network import network_of
-from utils.export.timing import CPU, exported_way, own_way, seconds_by_turns, stock_way
 from utils.export.training_images import training_images
-from utils.export.verification.images import drawn, stretched
+from utils.export.verification.images import drawn, spread_evenly
 from utils.export.verification.verify import Verification, verify
+from utils.recommendation.candidates import Candidate, candidates, tell, tell_failure
+from utils.recommendation.timing import CPU, exported_way, own_way, seconds_by_turns, stock_way
 
 IMAGES, ROUNDS = 4, 3
 DRAWN = (480, 640)  # height and width in pixels
@@ -80,11 +81,11 @@ def recommend(weights: WeightsFile, config: ExportConfig) -> str:
 
 def some_of(images: Sequence[np.ndarray], card: ModelCard) -> list[np.ndarray]:
     """Images to time with, spread evenly, of the size that the card's files take."""
-    some = list(images[:: max(1, len(images) // IMAGES)][:IMAGES])
+    some = list(spread_evenly(images, IMAGES))
     size = card.settings.size
     if not some:
         return [drawn(size or DRAWN, number, card.weights.channels) for number in range(IMAGES)]
-    return [stretched(image, size) for image in some] if size else some
+    return [fitted(image, size, card.image_mean).canvas for image in some] if size else some
 
 
 def table(results: dict[str, Result]) -> str:

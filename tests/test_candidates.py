@@ -9,9 +9,7 @@ from inspected import ARCH, OPTIONS, make_model
 
 from nets.weights_file import WeightsError, WeightsFile
 from utils.config import ConfigError
-from utils.export import candidates as module
 from utils.export import formats
-from utils.export.candidates import candidates, tell_failure
 from utils.export.formats import (
     AOTI,
     FORMATS,
@@ -23,6 +21,8 @@ from utils.export.formats import (
     TORCHSCRIPT,
 )
 from utils.export.settings import ExportSettings
+from utils.recommendation import candidates as module
+from utils.recommendation.candidates import candidates, tell_failure
 
 SETTINGS = ExportSettings(max_detections=5)
 IMAGES = ["an image"]
