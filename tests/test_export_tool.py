@@ -65,7 +65,7 @@ def test_a_file_and_its_report_lie_beside_the_weights(exported):
     assert report["sha256"].keys() == {"best.onnx"}
     cases = report["verification"]["cases"]
     assert {case["batch"] for case in cases} == {1, 4}
-    assert len({tuple(case["size"]) for case in cases}) >= 4
+    assert len({tuple(case["size"]) for case in cases}) >= 3
     assert [case["name"] for case in cases][-2:] == ["image 1 of the data", "image 2 of the data"]
     assert max(count for case in cases for count in case["detections"]) > 10
     assert report["verification"]["faults"] == []
