@@ -177,8 +177,11 @@ def renamed(path: Path, weights: WeightsFile, classes: tuple[str, ...]) -> Weigh
     """The weights with other class names, in label order.
 
     Raises:
-        WeightsError: they have another number of classes; names ``path``, where they are from.
+        WeightsError: they have another number of classes, or a name is there twice; names ``path``,
+            where they are from.
     """
+    if twice := [name for name in dict.fromkeys(classes) if classes.count(name) > 1]:
+        raise WeightsError(f"{path}: --classes names {', '.join(twice)} more than once")
     if len(classes) != len(weights.classes):
         raise WeightsError(
             f"{path}: holds {len(weights.classes)} class(es) ({', '.join(weights.classes)}), "

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
@@ -125,6 +126,17 @@ def test_a_missing_folder_is_told(tmp_path):
         pytest.fail("nothing is to be computed for a place that is not there")
 
     assert raised.value.filename == str(tmp_path / "no" / "a.onnx")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux")
+def test_a_folder_that_takes_no_files_is_told():
+    """To make something in /proc fails as if /proc were missing."""
+    path = Path("/proc/best.onnx")
+    with pytest.raises(OSError, match="cannot be written") as raised, placed_when_done(path):
+        pytest.fail("nothing is to be computed for a place that cannot be written to")
+
+    assert exit_code(raised.value) == 2
+    assert raised.value.filename == str(path)
 
 
 def test_a_killed_process_leaves_the_old_file(tmp_path):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
+from conftest import REPOSITORY
 from exportable_scene import ARCH, make_images, make_weights
 from exported_once import SETTINGS, write_onnx
 from PIL import Image
@@ -205,6 +209,7 @@ def of_another_tool() -> bytes:
         ("model.onnx", b"a text\n" * 20, "model.onnx: is no ONNX file that can be run"),
         ("model.onnx", of_another_tool(), "model.onnx: holds no description of a Mask R-CNN"),
         ("model.onnx", None, "model.onnx: no such file"),
+        ("MODEL.ONNX", b"a text\n" * 20, "MODEL.ONNX: is no ONNX file that can be run"),
         ("model.xml", b"<net/>", "model.bin: no such file; model.xml needs it beside it"),
         ("model.pt2", b"a text\n" * 20, "model.pt2: "),
         ("model.ts", b"a text\n" * 20, "model.ts: "),
@@ -227,6 +232,21 @@ def test_what_runs_it_may_not_be_installed(tmp_path, monkeypatch, name, package)
     wanted = f"running {name} needs {package}, not installed here: pip install -r requirements-"
     with pytest.raises(ConfigError, match=wanted):
         open_session(tmp_path / name)
+
+
+@pytest.mark.parametrize("start", ["import utils.export.sessions.onnx_session", "EXAMPLE"])
+def test_onnx_runtime_tells_nobody_of_its_use(tmp_path, start):
+    """It would leave a file for that, ``.ses``, where temporary files are."""
+    example = REPOSITORY / "docs" / "examples" / "onnxruntime_example.py"
+    start = start.replace("EXAMPLE", f"import runpy; runpy.run_path({str(example)!r})")
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+
+    subprocess.run(
+        [sys.executable, "-c", start], cwd=REPOSITORY, env=environment, check=True, timeout=120
+    )
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_changed_is_another_run(tmp_path):

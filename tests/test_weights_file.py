@@ -573,6 +573,11 @@ def test_another_number_of_names_is_refused(files, name, classes):
         load_weights(files / name, classes)
 
 
+def test_two_classes_of_one_name_are_refused(files):
+    with pytest.raises(WeightsError, match=r"ours.pth: --classes names b more than once"):
+        load_weights(files / "ours.pth", ("b", "b"))
+
+
 # --- score thresholds
 
 

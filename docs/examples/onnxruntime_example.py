@@ -7,11 +7,14 @@ Prints the objects and writes found.png. Written for ``python -m tools.export --
 """
 
 import json
+import os
 import sys
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it tells its makers of its use
+import onnxruntime
 
 OUTPUTS = ["boxes", "labels", "scores", "masks", "counts"]
 MEAN_COLOUR, MARK = (124, 116, 104), np.array([127, 32, 32], np.uint8)

@@ -14,14 +14,15 @@ from utils.export.session import Session
 def is_exported(path: Path) -> bool:
     """Whether a file is for ``open_session``, by its name; a ``.pt`` file, which may be a weights
     file too, by whether it holds code."""
-    if path.suffix == ".pt":
+    suffix = path.suffix.lower()
+    if suffix == ".pt":
         return path.is_file() and _holds_code(path)
-    return path.suffix in SUFFIXES
+    return suffix in SUFFIXES
 
 
 def parts_of(path: Path) -> list[Path]:
     """All files that a model consists of, itself first; OpenVINO's numbers lie beside its graph."""
-    is_graph = path.suffix in FORMATS[OPENVINO].suffixes
+    is_graph = path.suffix.lower() in FORMATS[OPENVINO].suffixes
     return [path, path.with_suffix(".bin")] if is_graph else [path]
 
 
@@ -40,18 +41,19 @@ def open_session(path: Path) -> Session:
         if part.stat().st_size == 0:
             raise WeightsError(f"{part}: is empty (0 bytes); was the copy cut short?")
     check_unchanged(path)
+    suffix = path.suffix.lower()
     # Each runtime takes a second or more to import, and may not be there.
-    if path.suffix in FORMATS[ONNX].suffixes:
+    if suffix in FORMATS[ONNX].suffixes:
         check_packages(f"running {path.name}", FORMATS[ONNX].running)
         from utils.export.sessions.onnx_session import OnnxSession
 
         return OnnxSession(path)
-    if path.suffix in FORMATS[OPENVINO].suffixes:
+    if suffix in FORMATS[OPENVINO].suffixes:
         check_packages(f"running {path.name}", FORMATS[OPENVINO].running)
         from utils.export.sessions.openvino_session import OpenVinoSession
 
         return OpenVinoSession(path)
-    if path.suffix in FORMATS[TORCHSCRIPT].suffixes:
+    if suffix in FORMATS[TORCHSCRIPT].suffixes:
         from utils.export.sessions.torchscript_session import TorchScriptSession
 
         return TorchScriptSession(path)

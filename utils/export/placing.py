@@ -44,8 +44,10 @@ def placed_when_done(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename and Path(error.filename).parent not in (path.parent, place):
             raise  # of a file that has nothing to do with this one
+        is_there = error.errno == errno.ENOENT and path.parent.is_dir()  # as /proc, for example
+        number = errno.EACCES if is_there else error.errno or errno.EIO
         what = f"cannot be written ({error.strerror or error})"
-        raise OSError(error.errno or errno.EIO, what, str(path)) from error
+        raise OSError(number, what, str(path)) from error
 
 
 @contextmanager
