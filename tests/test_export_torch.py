@@ -1,5 +1,6 @@
 """PyTorch's own formats against torchvision: torch.export, AOTInductor and TorchScript."""
 
+import tempfile
 import zipfile
 from dataclasses import replace
 
@@ -179,14 +180,19 @@ def test_a_compiled_file_holds_its_card_and_runs(tmp_path, monkeypatch):
     assert torch.equal(session._network(torch.zeros(2, 3))[0], torch.ones(2, 3))
 
 
-def test_without_a_compiler(tmp_path, monkeypatch):
+def test_without_a_compiler(tmp_path, monkeypatch, caplog):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with (
         torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")}),
         pytest.raises(ConfigError, match="needs a C\\+\\+ compiler"),
     ):
         tiny_aoti(tmp_path / "model.pt2", monkeypatch)
 
-    assert not list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [temporary]
+    assert not list(temporary.iterdir())
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
 
 
 def save_tiny(path, card):

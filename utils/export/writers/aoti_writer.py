@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch._inductor
 from torch._inductor.exc import CppCompileError, InductorError, InvalidCxxCompiler
@@ -28,8 +30,14 @@ def write_aoti(card: ModelCard, path: Path) -> None:
         ConfigError: there is no C++ compiler that works.
     """
     program = export_program(card)
+    # What it compiles is of no use again; if it fails, it says that it keeps that, and does.
+    logging.getLogger("torch._inductor.utils").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), fresh_cache():  # what it compiles is of no use again
+        with (
+            TemporaryDirectory() as folder,
+            fresh_cache(dir=folder),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             torch._inductor.aoti_compile_and_package(
                 program, package_path=str(path), inductor_configs=dict(SETTINGS)
