@@ -11,7 +11,8 @@ from exportable_scene import make_images, make_weights
 from utils.export.card import KEY, card_of
 from utils.export.settings import ExportSettings
 from utils.export.write import write
-from utils.export.writers import int8_writer, onnx_writer, openvino_writer
+from utils.export.writers import int8_writer, openvino_writer
+from utils.export.writers.onnx_writer import write_onnx as really_write_onnx
 
 SETTINGS = ExportSettings(paste=True)
 CALIBRATION = [
@@ -28,7 +29,7 @@ def exported():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             part = path.with_suffix(".part")
-            onnx_writer.write_onnx(card_of(make_weights(), SETTINGS, "onnx"), part)
+            really_write_onnx(card_of(make_weights(), SETTINGS, "onnx"), part)
             part.rename(path)
     return path
 

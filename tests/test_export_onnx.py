@@ -105,8 +105,7 @@ def test_a_set_number_of_any_size(weights, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        {"channels": 4, "background": 0},
-        {"classes": 1, "background": 0},
+        {"channels": 4, "classes": 1, "background": 0},
         {"classes": 90, "box_score_thresh": 0.02},
         {"frozen_norm": False, "rpn_post_nms_top_n_test": 50, "box_detections_per_img": 200},
         {"arch": "maskrcnn_mobilenet_v3_large_fpn", "background": 0},

@@ -32,7 +32,6 @@ def card_with(weights, **settings):
     "settings",
     [
         {"size": (120, 90)},
-        {"batch": 4},
         {"size": (120, 90), "batch": 1},
         {"size": (120, 90), "batch": 4, "max_detections": 7, "nms_threshold": 0.2},
     ],

@@ -9,10 +9,11 @@ import onnxruntime
 import pytest
 import torch
 from conftest import REPOSITORY
-from inspected import ARCH, OPTIONS, make_model
+from exportable_scene import make_weights
+from exported_once import write_onnx
 
 import tools.export
-from nets.weights_file import WeightsFile, save_weights
+from nets.weights_file import save_weights
 from tools.export import beside, main
 from utils.command_line import parse
 from utils.exit_codes import run
@@ -22,8 +23,10 @@ from utils.export.formats import FORMATS
 from utils.export.open_session import open_session
 from utils.export.verification.images import drawn
 from utils.export.verification.reference import Reference
+from utils.export.writers import onnx_writer
 
 CLASSES = ("square", "circle", "triangle")
+WEIGHTS = replace(make_weights(), classes=CLASSES)
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +40,7 @@ def export(*arguments):
 
 
 def save(path, **options):
-    options = {**OPTIONS, "frozen_norm": True, **options}
-    weights = WeightsFile(ARCH, 4, CLASSES, make_model().state_dict(), options=options)
-    save_weights(path, weights)
-    return weights
+    save_weights(path, replace(WEIGHTS, options={**WEIGHTS.options, **options}))
 
 
 def names(folder):
@@ -51,9 +51,11 @@ def names(folder):
 def exported(tmp_path_factory):
     """A folder with weights and the file that was made of them, and what the tool said."""
     folder = tmp_path_factory.mktemp("exported")
-    weights = save(folder / "best.pth")
-    save_weights(folder / "best.pth", replace(weights, data={"format": "shapes"}))
-    return folder, export("--weights", folder / "best.pth", "--format", "onnx")
+    save_weights(folder / "best.pth", replace(WEIGHTS, data={"format": "shapes"}))
+    with pytest.MonkeyPatch.context() as patch:  # one export is enough for all tests
+        patch.setattr(onnx_writer, "write_onnx", write_onnx)
+        code = export("--weights", folder / "best.pth", "--format", "onnx", "--paste")
+    return folder, code
 
 
 def test_a_file_and_its_report_lie_beside_the_weights(exported):
@@ -73,12 +75,11 @@ def test_a_file_and_its_report_lie_beside_the_weights(exported):
 
 def test_the_file_finds_what_torchvision_finds(exported):
     folder, _ = exported
-    weights = save(folder.parent / "again.pth")
     session = open_session(folder / "best.onnx")
     image = drawn((113, 77), 7, 3)
 
     found = session.run(np.stack([image, image]))
-    wanted = Reference(replace(session.card, weights=weights)).detections(image)
+    wanted = Reference(replace(session.card, weights=WEIGHTS)).detections(image)
 
     assert found.counts.tolist() == [len(wanted.scores)] * 2
     np.testing.assert_allclose(found.boxes[1, : len(wanted.scores)], wanted.boxes, atol=0.02)
@@ -98,7 +99,7 @@ def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch, capsys, expor
 
     told = capsys.readouterr().err
     assert "differs from the network and is not kept" in told
-    assert "different images, 128x128 pixels, 4 at once, detection" in told
+    assert "128x128 pixels, 1 at once, detection" in told
     assert names(tmp_path) == ["best.onnx", "best.pth"]
     assert (tmp_path / "best.onnx").read_bytes() == b"an earlier one"
 
@@ -159,7 +160,7 @@ def test_weights_of_another_tool_are_refused(tmp_path, capsys, content, told):
     [
         (["--weights", "no.pth"], 4, "no.pth: no such weights file"),
         (["--size", "1x400"], 2, "--size 1x400 is too thin"),
-        (["--size", "400x1"], 2, "at most 128 pixels, which leaves none across"),
+        (["--size", "400x1"], 2, "at most 160 pixels, which leaves none across"),
         (["--format", "torchscript", "--output", "best.pt"], 2, "would overwrite"),
         (["--classes", "a", "b"], 4, "--classes names 2"),
         (["--weights", "other.onnx"], 2, "is an exported file already"),

@@ -54,9 +54,10 @@ def any_size(request, tmp_path_factory):
     return exported(tmp_path_factory.mktemp("any"), request.param)
 
 
-@pytest.fixture(scope="module", params=FORMATS)
+@pytest.fixture(scope="module", params=[TORCHSCRIPT, TORCH_EXPORT])
 def fixed_size(request, tmp_path_factory):
-    """A file of settings that are all other than the network's own."""
+    """A file of settings that are all other than the network's own; AOTInductor, which takes
+    minutes for each file, is given the graph of ``torch.export``."""
     return exported(tmp_path_factory.mktemp("fixed"), request.param, FIXED)
 
 
