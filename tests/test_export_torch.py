@@ -29,7 +29,7 @@ from utils.export.write import write
 from utils.export.writers import aoti_writer
 
 SUFFIXES = {TORCH_EXPORT: ".pt2", AOTI: ".pt2", TORCHSCRIPT: ".ts"}
-FORMATS = (TORCHSCRIPT, TORCH_EXPORT, pytest.param(AOTI, marks=pytest.mark.slow))
+FORMATS = (TORCHSCRIPT, TORCH_EXPORT, pytest.param(AOTI, marks=pytest.mark.minutes))
 SIZES = ((120, 90), (97, 161), (64, 200))
 FIXED = ExportSettings((96, 128), 2, True, score_threshold=0.3, nms_threshold=0.6, max_detections=9)
 WEIGHTS = make_weights()

@@ -235,12 +235,13 @@ def test_onnx_from_end_to_end(weights, monkeypatch, capsys):
     images = [np.random.default_rng(n).integers(0, 256, (60, 90, 3), np.uint8) for n in range(2)]
     monkeypatch.setattr(candidates_module, "FORMATS", {ONNX: FORMATS[ONNX]})
     monkeypatch.setattr(module, "training_images", lambda *_, **__: images)
-    said = recommend(weights, ExportConfig(recommend=True, max_detections=5)).splitlines()
+    said = recommend(weights, ExportConfig(recommend=True, size="60x90", max_detections=5))
+    said = said.splitlines()
     rows = {line.split("  ")[0]: line for line in said[2:5]}
     assert rows[ONNX].endswith("  equal")
     assert set(rows) == {STOCK, ONNX, *(name for name in rows if name.startswith("predict.py"))}
     assert "1.00x" in rows[STOCK]
-    assert "    python -m tools.export --format onnx --max-detections 5" in said
+    assert "    python -m tools.export --format onnx --size 60x90 --max-detections 5" in said
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "onnx: is written"
     assert told[1].startswith("timed by turns: torchvision, fp32, predict.py")
